@@ -1,0 +1,130 @@
+import type { EngineError, ExitStatus } from './errors.js';
+
+/** Every asynchronous call takes this. An abort rejects with `signal.reason`, unwrapped. */
+export interface AbortOptions {
+  /** Ends the call. `AbortSignal.timeout(ms)` is the timeout. */
+  readonly signal?: AbortSignal;
+}
+
+/** What the caller created and therefore may dispose of. Look-ups return a plain `T`. */
+export type Owned<T> = T & AsyncDisposable;
+
+/** A long call: await it for the result, iterate it for the progress, or both. */
+export interface Operation<T, P> extends Promise<T>, AsyncIterable<P> {}
+
+/** `algorithm:hex`, as in image-spec v1.1.1, descriptor.md, section Digests. */
+export type Digest = `sha256:${string}` | `sha512:${string}`;
+
+/** `linux/amd64`, `linux/arm64/v8`. */
+export type PlatformString = `${string}/${string}`;
+
+/** Keys and values as the user gave them. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** Every given field must match. */
+export interface Filter {
+  /** The whole name, or a pattern somewhere in it. */
+  readonly name?: string | RegExp;
+  /** `{key: true}` asks only that the label is there. */
+  readonly labels?: Readonly<Record<string, string | true>>;
+}
+
+/** What a prune took away. */
+export interface PruneReport {
+  /** Ids or names. */
+  readonly removed: readonly string[];
+  /** Bytes of disk that were given back. */
+  readonly reclaimedBytes: number;
+}
+
+/** Progress of bytes or files on their way. */
+export interface TransferProgress {
+  /** What is going on with this item. */
+  readonly kind: 'resolve' | 'download' | 'upload' | 'unpack' | 'exists' | 'mounted' | 'done';
+  /** Which item. */
+  readonly digest: Digest;
+  /** Bytes so far. */
+  readonly bytes: number;
+  /** Bytes in all, where known. */
+  readonly totalBytes: number | undefined;
+}
+
+/** Whether this host can do something and, if not, why and what would make it so. */
+export type Feature = { readonly available: true; readonly detail?: string } | { readonly available: false; readonly reason: string; readonly remedy: string };
+
+/** Found by trying, once, when it is first asked for. */
+export interface Features {
+  /** Linux at all. */
+  readonly linux: Feature;
+  /** Creating mount, pid, ipc, uts and network namespaces. */
+  readonly namespaces: Feature;
+  /** Creating user namespaces with the maps this user may have. */
+  readonly userNamespaces: Feature;
+  /** Mounting overlayfs on the store's file system. */
+  readonly overlay: Feature;
+  /** Copying files by reference on the store's file system. */
+  readonly reflink: Feature;
+  /** Any controller at all, version 1 or 2. */
+  readonly cgroups: Feature;
+  /** `resources.memoryBytes`. */
+  readonly memoryLimit: Feature;
+  /** `resources.cpus`. */
+  readonly cpuLimit: Feature;
+  /** `resources.maxProcesses`. */
+  readonly pidsLimit: Feature;
+  /** `container.pause`. */
+  readonly freezer: Feature;
+  /** Access rules for device nodes. */
+  readonly devices: Feature;
+  /** Bridges and veth pairs. */
+  readonly bridge: Feature;
+  /** Masquerading, so that containers reach what the host reaches. */
+  readonly masquerade: Feature;
+  /** Seccomp filters. */
+  readonly seccomp: Feature;
+  /** Reading zstd layers, and how fast. */
+  readonly zstd: Feature;
+}
+
+/** Shaped like pino. Nothing is ever printed by the library itself. */
+export interface Logger {
+  /** Details for whoever looks into a problem. */
+  debug(fields: object, message: string): void;
+  /** What went as planned. */
+  info(fields: object, message: string): void;
+  /** What did not, and was coped with. */
+  warn(fields: object, message: string): void;
+  /** What did not, and was not. */
+  error(fields: object, message: string): void;
+}
+
+/** What every event carries. */
+export interface EventBase {
+  /** When it happened. */
+  readonly time: Date;
+  /** Of the thing it happened to. */
+  readonly id: string;
+  /** Of the thing it happened to. */
+  readonly labels: Labels;
+}
+
+/** Event names are `noun:verb`. */
+export interface EngineEvents {
+  'container:create': [event: EventBase & { readonly name: string }];
+  'container:start': [event: EventBase & { readonly pid: number }];
+  'container:exit': [event: EventBase & { readonly status: ExitStatus }];
+  'container:remove': [event: EventBase];
+  'image:pull': [event: EventBase & { readonly ref: string }];
+  'image:load': [event: EventBase & { readonly ref: string }];
+  'image:tag': [event: EventBase & { readonly ref: string }];
+  'image:untag': [event: EventBase & { readonly ref: string }];
+  'image:remove': [event: EventBase];
+  'volume:create': [event: EventBase];
+  'volume:remove': [event: EventBase];
+  'network:create': [event: EventBase & { readonly name: string }];
+  'network:remove': [event: EventBase & { readonly name: string }];
+  warning: [event: { readonly time: Date; readonly message: string; readonly error?: EngineError }];
+}
+
+/** One event with its name, as `engine.events()` gives it. */
+export type EngineEvent = { [K in keyof EngineEvents]: { readonly type: K } & EngineEvents[K][0] }[keyof EngineEvents];
