@@ -9,12 +9,13 @@
 #include "wire.h"
 
 /* Modes. Each returns the process's exit code. The plan came on descriptor 3, facts go to descriptor 1 as lines. */
-int layer_main(const struct plan *plan); /* layer.c: stdin is a tar stream, or stdout is one */
-int net_main(const struct plan *plan);   /* net.c: all ops in order */
+int layer_main(const struct plan *plan) __attribute__((weak)); /* layer.c: stdin is a tar stream, or stdout is one */
+int net_main(const struct plan *plan) __attribute__((weak)); /* net.c: all ops in order */
+int probe_main(const struct plan *plan) __attribute__((weak)); /* probe.c: tries what this host allows */
 
 /* Parts used by the monitor (unshare). Each carries out one op; 0, or -1 after fail(). */
-int net_host_op(const struct op *op, pid_t container);          /* "net-host-…" ops, in the host's network namespace */
-int net_inside_op(const struct op *op);                         /* "net-in-…" ops, in the container's */
-int proxy_listen(struct loop *loop, const struct op *op);       /* "proxy" op: listens and, from then on, forwards in the loop */
+int net_host_op(const struct op *op, pid_t container) __attribute__((weak));        /* "net-host-…" ops, in the host's network namespace */
+int net_inside_op(const struct op *op) __attribute__((weak));                       /* "net-in-…" ops, in the container's */
+int proxy_listen(struct loop *loop, const struct op *op) __attribute__((weak)); /* "proxy" op: listens and, from then on, forwards in the loop */
 
 #endif

@@ -12,6 +12,8 @@
 
 static int wire = -1;
 static bool wire_framed;
+static void (*sink)(void *context, const char *frame, size_t length);
+static void *sink_context;
 
 static uint32_t u32(const char *p) {
   const unsigned char *b = (const unsigned char *)p;
@@ -130,16 +132,21 @@ const struct op *plan_find(const struct plan *plan, const char *name) {
 void wire_open(int fd, bool framed) {
   wire = fd;
   wire_framed = framed;
+  sink = NULL;
 }
-int wire_fd(void) { return wire; }
+void wire_divert(void (*to)(void *context, const char *frame, size_t length), void *context) {
+  sink = to;
+  sink_context = context;
+}
 
 /* One write per fact, so that facts of two processes on one wire never mix. */
 static void send_fact(char *buffer, size_t length) {
-  if (wire < 0) return;
-  if (wire_framed) {
+  if (wire < 0 && !sink) return;
+  if (wire_framed || sink) {
     buffer[0] = WIRE_FACT;
     for (int i = 0; i < 4; i++) buffer[1 + i] = (char)(length >> (8 * i));
-    (void)!write_all(wire, buffer, FRAME_HEADER + length);
+    if (sink) sink(sink_context, buffer, FRAME_HEADER + length);
+    else (void)!write_all(wire, buffer, FRAME_HEADER + length);
   } else {
     buffer[FRAME_HEADER + length] = '\n';
     (void)!write_all(wire, buffer + FRAME_HEADER, length + 1);

@@ -57,7 +57,8 @@ const struct op *plan_find(const struct plan *plan, const char *name);
 
 /* Where facts go. The only global state of the helper. */
 void wire_open(int fd, bool framed);
-int wire_fd(void);
+/* From now on facts go, as whole frames, to this function instead: the monitor sends them to all its clients. */
+void wire_divert(void (*sink)(void *context, const char *frame, size_t length), void *context);
 
 /* Sends {"fact":name, …}: pairs of (const char *key, const char *text), ended by NULL. Text is JSON-escaped here. */
 void fact(const char *name, ...) __attribute__((sentinel));

@@ -32,7 +32,7 @@ export function startJob(mode: string, plan: Plan, options: JobOptions = {}): Jo
   const call = options.call ?? `helper ${mode}`;
   options.signal?.throwIfAborted();
   const child = spawn(helperPath(), [mode], { stdio: ['pipe', 'pipe', 'pipe', 'pipe'], env: {} });
-  const [stdin, stdout, stderr, wire] = child.stdio as [Writable, Readable, Readable, Writable];
+  const [stdin, stdout, stderr, wire] = child.stdio as unknown as [Writable, Readable, Readable, Writable];
   // A helper that failed early closes its ends; its fact says why, EPIPE would only hide it.
   wire.on('error', () => {});
   stdin.on('error', () => {});

@@ -1,0 +1,16 @@
+/* Modes that only the launcher starts, and init. See the top of each file. */
+#ifndef TSC_LAUNCH_H
+#define TSC_LAUNCH_H
+
+#include "wire.h"
+
+int launch_main(const char *socket_path);
+/* Both own the connection from here on and end the process's work when they return (the exit code). */
+int unshare_main(const struct plan *plan, int connection);
+int nsenter_main(const struct plan *plan, int connection);
+/* PID 1: forwards signals, reaps, and exits as the command did. */
+int init_main(char **command);
+/* The same from inside: waits for child as PID 1 does and returns its exit code (128 + signal). */
+int init_wait(int child);
+
+#endif

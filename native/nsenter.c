@@ -1,0 +1,122 @@
+/*
+ * Mode `nsenter`: runs one more process in a container that runs already, and is its parent outside.
+ *
+ * Parent: the launcher, which it does not need. It dies when its process has ended and everything was said; when its
+ * connection closes first, it kills the process.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "launch.h"
+#include "process.h"
+#include "session.h"
+#include "util.h"
+
+#define CGROUPS_MAX 32
+
+/* target PID START_TIME: pinned by a pidfd first and compared then, so a reused pid is never entered. */
+static int open_target(const struct op *op) {
+  pid_t pid = (pid_t)op_number(op, 1, 0);
+  int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+  if (pidfd < 0) return fail("target", "pidfd_open", op_text(op, 1));
+  if (process_start_time(pid) != op_number(op, 2, -2)) {
+    close(pidfd);
+    errno = ESRCH;
+    return fail("target", "pidfd_open", op_text(op, 1));
+  }
+  return pidfd;
+}
+
+static int target_flags(const struct plan *plan) {
+  static const struct {
+    const char *name;
+    int flag;
+  } kinds[] = {{"mnt", CLONE_NEWNS}, {"net", CLONE_NEWNET}, {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}, {"user", CLONE_NEWUSER}, {"cgroup", CLONE_NEWCGROUP}};
+  int flags = 0;
+  const struct op *op = plan_find(plan, "namespaces");
+  for (unsigned i = 1; op && i < op->count; i++)
+    for (size_t k = 0; k < countof(kinds); k++)
+      if (strcmp(op_text(op, i), kinds[k].name) == 0) flags |= kinds[k].flag;
+  return flags;
+}
+
+static _Noreturn void child_main(const struct plan *plan, struct stdio *stdio, bool tty, int target, const int *cgroups, size_t count, int sync) {
+  wire_open(sync, false);
+  signal(SIGPIPE, SIG_DFL);
+  /* CVE-2016-9962: nobody inside may trace us between our entering and the exec. */
+  (void)prctl(PR_SET_DUMPABLE, 0);
+  bool user_namespace = target_flags(plan) & CLONE_NEWUSER;
+  if (cgroup_join(cgroups, count) == 0) {
+    if (setns(target, target_flags(plan)) < 0) fail("namespaces", "setns", "");
+    else if (user_namespace && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) fail("user-namespace", "setresuid", "0");
+    else if (process_stdio(plan, stdio, tty, sync) == 0) process_exec(plan, 1);
+  }
+  _exit(127);
+}
+
+static void owner_gone(struct session *session) {
+  if (session->pid > 0) (void)syscall(SYS_pidfd_send_signal, session->pidfd, SIGKILL, NULL, 0);
+}
+
+static int start(struct session *session, const struct plan *plan, struct stdio *stdio) {
+  int cgroups[CGROUPS_MAX], sync[2], master = -1;
+  const struct op *target_op = plan_find(plan, "target");
+  if (!target_op) {
+    errno = EINVAL;
+    return fail("target", "plan", "");
+  }
+  cleanup_close int target = open_target(target_op);
+  if (target < 0) return -1;
+  int count = cgroup_open(plan, cgroups, countof(cgroups));
+  if (count < 0) return -1;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) < 0) return fail("exec", "socketpair", "");
+  /* Only children move into a pid namespace: so we may, and stay outside ourselves. */
+  if (plan_find(plan, "pid-namespace") && setns(target, CLONE_NEWPID) < 0) return fail("namespaces", "setns", "pid");
+  pid_t child = fork();
+  if (child < 0) return fail("exec", "fork", "");
+  if (child == 0) {
+    close(sync[0]);
+    child_main(plan, stdio, session->tty, target, cgroups, (size_t)count, sync[1]);
+  }
+  session->pid = child;
+  close(sync[1]);
+  for (int i = 0; i < count; i++) close(cgroups[i]);
+  cleanup_closep(&stdio->in);
+  cleanup_closep(&stdio->out);
+  cleanup_closep(&stdio->err);
+  if (session->tty) master = process_master(sync[0]);
+  int result = process_await_exec(sync[0]);
+  close(sync[0]);
+  if (result == 0) result = session_watch(session, child, master);
+  if (result < 0) {
+    kill(child, SIGKILL);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+  }
+  return result;
+}
+
+int nsenter_main(const struct plan *plan, int connection) {
+  static struct session session;
+  struct stdio stdio;
+  prctl(PR_SET_NAME, "tsc-exec");
+  if (session_open(&session, plan_find(plan, "keep-stdin") != NULL, plan_find(plan, "tty") != NULL, &stdio) < 0) return 1;
+  int64_t begun = now_ms();
+  if (start(&session, plan, &stdio) < 0) return 1;
+  session.owner_gone = owner_gone;
+  fact_json("started", "\"pid\":%d", session.pid);
+  if (session_own(&session, connection, true) < 0) return 1;
+  session_run(&session);
+  int status = session.exit_status;
+  fact_json("exit", "\"exitCode\":%d,\"signal\":%d,\"oomKilled\":false,\"durationMs\":%lld", WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+            WIFSIGNALED(status) ? WTERMSIG(status) : 0, (long long)(now_ms() - begun));
+  session_close(&session);
+  return 0;
+}

@@ -1,0 +1,336 @@
+/*
+ * See rootfs.h. Runs in the container's first process, which still is the helper: in the new mount namespace, in which
+ * everything has been made private, so that nothing mounted here is seen outside.
+ *
+ * Every path inside the container is resolved by openat2(RESOLVE_IN_ROOT) on the root mount: links in the image are
+ * followed as the container would follow them, and never lead out. Mounts are made detached and then moved onto the
+ * opened target, so no path is looked up twice.
+ */
+#define _GNU_SOURCE
+#include "rootfs.h"
+
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+#include "util.h"
+
+/* glibc's <sys/mount.h> and <linux/mount.h> do not go together on every Debian: the few of the former's that we need. */
+#define MNT_DETACH_FLAG 2
+
+static int sys_open_tree(int dir, const char *path, unsigned flags) { return (int)syscall(SYS_open_tree, dir, path, flags); }
+static int sys_move_mount(int from, int to) {
+  return (int)syscall(SYS_move_mount, from, "", to, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+static int sys_mount_setattr(int fd, unsigned flags, struct mount_attr *attr) {
+  return (int)syscall(SYS_mount_setattr, fd, "", flags | AT_EMPTY_PATH, attr, sizeof *attr);
+}
+
+static int open_in(int root, const char *path, uint64_t flags) {
+  struct open_how how = {.flags = flags | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+  return (int)syscall(SYS_openat2, root, *path ? path : "/", &how, sizeof how);
+}
+
+/* The parent directory of path inside root, opened, and the last name of path. */
+static int open_parent(int root, const char *path, const char **name) {
+  char parent[4096];
+  size_t length = strlen(path);
+  while (length > 1 && path[length - 1] == '/') length--;
+  const char *slash = memrchr(path, '/', length);
+  *name = slash ? slash + 1 : path;
+  size_t size = slash ? (size_t)(slash - path) : 0;
+  if (size >= sizeof parent) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(parent, path, size);
+  parent[size] = 0;
+  return open_in(root, parent, O_PATH | O_DIRECTORY);
+}
+
+int make_directories(int root, const char *path, unsigned mode) {
+  char part[4096];
+  size_t length = strlen(path);
+  if (length >= sizeof part) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  for (size_t at = 1; at <= length; at++) {
+    if (path[at] != '/' && path[at] != 0) continue;
+    memcpy(part, path, at);
+    part[at] = 0;
+    cleanup_close int there = open_in(root, part, O_PATH | O_DIRECTORY);
+    if (there >= 0) continue;
+    if (errno != ENOENT) return -1;
+    const char *name;
+    cleanup_close int parent = open_parent(root, part, &name);
+    if (parent < 0) return -1;
+    if (mkdirat(parent, name, mode) < 0 && errno != EEXIST) return -1;
+  }
+  return 0;
+}
+
+/* Opens a mount target; creates what is missing: 'd' a directory, 'f' an empty file, anything else nothing. */
+static int open_target(int root, const char *path, char create) {
+  int fd = open_in(root, path, O_PATH);
+  if (fd >= 0 || errno != ENOENT || (create != 'd' && create != 'f')) return fd;
+  if (create == 'd') {
+    if (make_directories(root, path, 0755) < 0) return -1;
+    return open_in(root, path, O_PATH);
+  }
+  char parent[4096];
+  const char *slash = strrchr(path, '/');
+  size_t size = slash ? (size_t)(slash - path) : 0;
+  if (size >= sizeof parent) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  memcpy(parent, path, size);
+  parent[size] = 0;
+  if (size > 0 && make_directories(root, parent, 0755) < 0) return -1;
+  const char *name;
+  cleanup_close int directory = open_parent(root, path, &name);
+  if (directory < 0) return -1;
+  cleanup_close int file = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  if (file < 0) return -1;
+  return open_in(root, path, O_PATH);
+}
+
+/* --- new file systems --- */
+
+/* What the kernel said about the last refused option. */
+static void explain(int fs, char *text, size_t size) {
+  ssize_t n = read(fs, text, size - 1);
+  text[n > 0 ? n : 0] = 0;
+  if (n > 0 && text[n - 1] == '\n') text[n - 1] = 0;
+}
+
+static int fs_option(int fs, const char *key, const char *value) {
+  if (value) return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0);
+  return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, NULL, 0);
+}
+
+/* "mode=755,size=65536k,ro": split in place. */
+static int fs_options(int fs, char *options) {
+  for (char *save, *word = strtok_r(options, ",", &save); word; word = strtok_r(NULL, ",", &save)) {
+    char *value = strchr(word, '=');
+    if (value) *value++ = 0;
+    if (fs_option(fs, word, value) < 0) return -1;
+  }
+  return 0;
+}
+
+static int fs_mount(int fs, unsigned attributes) {
+  if (syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0) return -1;
+  return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes);
+}
+
+/* mount TYPE SOURCE TARGET ATTRIBUTES OPTIONS */
+static int op_mount(struct rootfs *root, const struct op *op) {
+  const char *type = op_text(op, 1), *target = op_text(op, 3);
+  char options[1024], said[256];
+  cleanup_close int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+  if (fs < 0) return fail("mount", "fsopen", type);
+  snprintf(options, sizeof options, "%s", op_text(op, 5));
+  if (*op_text(op, 2)) (void)fs_option(fs, "source", op_text(op, 2));
+  if (fs_options(fs, options) < 0) return fail("mount", "fsconfig", target);
+  cleanup_close int mount = fs_mount(fs, (unsigned)op_number(op, 4, 0));
+  if (mount < 0) {
+    int saved = errno;
+    explain(fs, said, sizeof said);
+    errno = saved;
+    return fail("mount", "fsmount", *said ? said : target);
+  }
+  cleanup_close int where = open_target(root->fd, target, 'd');
+  if (where < 0) return fail("mount", "open", target);
+  if (sys_move_mount(mount, where) < 0) return fail("mount", "move_mount", target);
+  return 0;
+}
+
+/* --- the root itself --- */
+
+/* root-overlay MOUNTPOINT BASE UPPER WORK OPTIONS LOWER…  The lowers are relative to BASE, topmost first. */
+static int op_root_overlay(struct rootfs *root, const struct op *op) {
+  const char *mountpoint = op_text(op, 1), *base = op_text(op, 2);
+  char options[256], said[256];
+  if (chdir(base) < 0) return fail("root", "chdir", base);
+  cleanup_close int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+  if (fs < 0) return fail("root", "fsopen", "overlay");
+  (void)fs_option(fs, "source", "overlay");
+  snprintf(options, sizeof options, "%s", op_text(op, 5));
+  if (fs_options(fs, options) < 0) return fail("root", "fsconfig", options);
+  /* One string per layer (Linux 6.7): no page-sized limit on all of them together. */
+  for (unsigned i = 6; i < op->count; i++)
+    if (fs_option(fs, "lowerdir+", op_text(op, i)) < 0) {
+      if (i > 6 || errno != EINVAL) return fail("root", "fsconfig", op_text(op, i));
+      /* Older kernels know only the colon-separated list; the layers' short relative names keep it short. */
+      size_t length = 1;
+      for (unsigned k = 6; k < op->count; k++) length += strlen(op_text(op, k)) + 1;
+      cleanup_free char *list = calloc(1, length);
+      if (!list) return fail("root", "malloc", "");
+      for (unsigned k = 6; k < op->count; k++) {
+        if (k > 6) strcat(list, ":");
+        strcat(list, op_text(op, k));
+      }
+      if (fs_option(fs, "lowerdir", list) < 0) return fail("root", "fsconfig", "lowerdir");
+      break;
+    }
+  if (*op_text(op, 3)) {
+    if (fs_option(fs, "upperdir", op_text(op, 3)) < 0) return fail("root", "fsconfig", op_text(op, 3));
+    if (fs_option(fs, "workdir", op_text(op, 4)) < 0) return fail("root", "fsconfig", op_text(op, 4));
+  }
+  root->fd = fs_mount(fs, 0);
+  if (root->fd < 0) {
+    int saved = errno;
+    explain(fs, said, sizeof said);
+    errno = saved;
+    return fail("root", "fsmount", *said ? said : base);
+  }
+  if (syscall(SYS_move_mount, root->fd, "", AT_FDCWD, mountpoint, MOVE_MOUNT_F_EMPTY_PATH) < 0) return fail("root", "move_mount", mountpoint);
+  return 0;
+}
+
+/* root-bind MOUNTPOINT DIRECTORY */
+static int op_root_bind(struct rootfs *root, const struct op *op) {
+  root->fd = sys_open_tree(AT_FDCWD, op_text(op, 2), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  if (root->fd < 0) return fail("root", "open_tree", op_text(op, 2));
+  if (syscall(SYS_move_mount, root->fd, "", AT_FDCWD, op_text(op, 1), MOVE_MOUNT_F_EMPTY_PATH) < 0) return fail("root", "move_mount", op_text(op, 1));
+  return 0;
+}
+
+/* --- binds --- */
+
+/* bind SOURCE TARGET ATTRIBUTES RECURSIVE(0|1) CREATE(d|f|-)  SOURCE is the host's. */
+static int op_bind(struct rootfs *root, const struct op *op) {
+  const char *source = op_text(op, 1), *target = op_text(op, 2);
+  struct mount_attr attr = {.attr_set = (uint64_t)op_number(op, 3, 0), .propagation = MS_PRIVATE};
+  unsigned recursive = op_number(op, 4, 0) ? AT_RECURSIVE : 0;
+  cleanup_close int tree = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+  if (tree < 0) return fail("bind", "open_tree", source);
+  if (sys_mount_setattr(tree, recursive, &attr) < 0) return fail("bind", "mount_setattr", target);
+  struct stat st;
+  if (fstat(tree, &st) < 0) return fail("bind", "fstat", source);
+  char create = op_text(op, 5)[0];
+  if (create == 'a') create = S_ISDIR(st.st_mode) ? 'd' : 'f';
+  cleanup_close int where = open_target(root->fd, target, create);
+  if (where < 0) return fail("bind", "open", target);
+  if (sys_move_mount(tree, where) < 0) return fail("bind", "move_mount", target);
+  return 0;
+}
+
+/* readonly PATH: a bind of itself, read-only, with everything below. Not there: nothing to protect. */
+static int op_readonly(struct rootfs *root, const struct op *op) {
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+  cleanup_close int where = open_in(root->fd, op_text(op, 1), O_PATH);
+  if (where < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : fail("readonly", "open", op_text(op, 1));
+  cleanup_close int tree = sys_open_tree(where, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+  if (tree < 0) return fail("readonly", "open_tree", op_text(op, 1));
+  if (sys_mount_setattr(tree, AT_RECURSIVE, &attr) < 0) return fail("readonly", "mount_setattr", op_text(op, 1));
+  if (sys_move_mount(tree, where) < 0) return fail("readonly", "move_mount", op_text(op, 1));
+  return 0;
+}
+
+/* mask PATH…: files become /dev/null, directories empty and read-only. */
+static int op_mask(struct rootfs *root, const struct op *op) {
+  for (unsigned i = 1; i < op->count; i++) {
+    const char *path = op_text(op, i);
+    cleanup_close int where = open_in(root->fd, path, O_PATH);
+    if (where < 0) {
+      if (errno == ENOENT || errno == ENOTDIR) continue;
+      return fail("mask", "open", path);
+    }
+    struct stat st;
+    if (fstat(where, &st) < 0) return fail("mask", "fstat", path);
+    cleanup_close int cover = -1;
+    if (S_ISDIR(st.st_mode)) {
+      cleanup_close int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+      if (fs < 0) return fail("mask", "fsopen", "tmpfs");
+      cover = fs_mount(fs, MOUNT_ATTR_RDONLY);
+    } else {
+      cleanup_close int null = open_in(root->fd, "/dev/null", O_PATH);
+      if (null < 0) return fail("mask", "open", "/dev/null");
+      cover = sys_open_tree(null, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+    }
+    if (cover < 0) return fail("mask", "open_tree", path);
+    if (sys_move_mount(cover, where) < 0) return fail("mask", "move_mount", path);
+  }
+  return 0;
+}
+
+/* --- files --- */
+
+/* mkdir PATH MODE */
+static int op_mkdir(struct rootfs *root, const struct op *op) {
+  if (make_directories(root->fd, op_text(op, 1), (unsigned)op_number(op, 2, 0755)) < 0) return fail("mkdir", "mkdirat", op_text(op, 1));
+  return 0;
+}
+
+/* mknod PATH (c|b) MAJOR MINOR MODE UID GID; replaces nothing. */
+static int op_mknod(struct rootfs *root, const struct op *op) {
+  const char *name;
+  cleanup_close int parent = open_parent(root->fd, op_text(op, 1), &name);
+  if (parent < 0) return fail("mknod", "open", op_text(op, 1));
+  mode_t mode = (mode_t)op_number(op, 5, 0666), type = op_text(op, 2)[0] == 'b' ? S_IFBLK : S_IFCHR;
+  dev_t device = makedev((unsigned)op_number(op, 3, 0), (unsigned)op_number(op, 4, 0));
+  if (mknodat(parent, name, type | mode, device) < 0) return fail("mknod", "mknodat", op_text(op, 1));
+  /* After the umask had its say. */
+  if (fchmodat(parent, name, mode, 0) < 0) return fail("mknod", "fchmodat", op_text(op, 1));
+  uid_t uid = (uid_t)op_number(op, 6, 0);
+  gid_t gid = (gid_t)op_number(op, 7, 0);
+  if ((uid || gid) && fchownat(parent, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0) return fail("mknod", "fchownat", op_text(op, 1));
+  return 0;
+}
+
+/* symlink TARGET PATH */
+static int op_symlink(struct rootfs *root, const struct op *op) {
+  const char *name;
+  cleanup_close int parent = open_parent(root->fd, op_text(op, 2), &name);
+  if (parent < 0) return fail("symlink", "open", op_text(op, 2));
+  if (symlinkat(op_text(op, 1), parent, name) < 0 && errno != EEXIST) return fail("symlink", "symlinkat", op_text(op, 2));
+  return 0;
+}
+
+/* root-readonly: the root mount alone, what is mounted on it keeps its own way. */
+static int op_root_readonly(struct rootfs *root, const struct op *op) {
+  (void)op;
+  struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
+  if (sys_mount_setattr(root->fd, 0, &attr) < 0) return fail("root", "mount_setattr", "/");
+  return 0;
+}
+
+/* pivot: the old root is stacked below the new one and then let go of: no path leads back. */
+static int op_pivot(struct rootfs *root, const struct op *op) {
+  (void)op;
+  if (fchdir(root->fd) < 0) return fail("pivot-root", "fchdir", "");
+  if (syscall(SYS_pivot_root, ".", ".") < 0) return fail("pivot-root", "pivot_root", "");
+  if (syscall(SYS_umount2, ".", MNT_DETACH_FLAG) < 0) return fail("pivot-root", "umount2", "");
+  if (chdir("/") < 0) return fail("pivot-root", "chdir", "/");
+  close(root->fd);
+  root->fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  return root->fd < 0 ? fail("pivot-root", "open", "/") : 0;
+}
+
+int rootfs_op(struct rootfs *root, const struct op *op, bool *known) {
+  static const struct {
+    const char *name;
+    int (*run)(struct rootfs *, const struct op *);
+  } ops[] = {
+      {"root-overlay", op_root_overlay}, {"root-bind", op_root_bind}, {"root-readonly", op_root_readonly},
+      {"mount", op_mount},               {"bind", op_bind},           {"readonly", op_readonly},
+      {"mask", op_mask},                 {"mkdir", op_mkdir},         {"mknod", op_mknod},
+      {"symlink", op_symlink},           {"pivot", op_pivot},
+  };
+  for (size_t i = 0; i < countof(ops); i++)
+    if (op_is(op, ops[i].name)) {
+      *known = true;
+      return ops[i].run(root, op);
+    }
+  *known = false;
+  return 0;
+}

@@ -1,0 +1,18 @@
+/* Ops that build the container's root file system, carried out inside its new mount namespace, before pivot_root. */
+#ifndef TSC_ROOTFS_H
+#define TSC_ROOTFS_H
+
+#include <stdbool.h>
+
+#include "wire.h"
+
+struct rootfs {
+  int fd; /* the root mount; every target is resolved inside it */
+};
+
+/* Carries out op if it is one of ours and sets *known; 0, or -1 after fail(). */
+int rootfs_op(struct rootfs *root, const struct op *op, bool *known);
+/* mkdir -p inside the current root, as the current user sees it. */
+int make_directories(int root, const char *path, unsigned mode);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * A running process's standard streams and whoever is connected to them: the loop that the monitor of a container and
+ * the parent of an exec share. Output goes to the log first, then to every attached client; a client that does not read
+ * holds the process back, as a pipe would.
+ */
+#ifndef TSC_SESSION_H
+#define TSC_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "log.h"
+#include "loop.h"
+#include "wire.h"
+
+struct session;
+
+struct bytes {
+  char *data;
+  size_t start, end, capacity;
+};
+
+struct client {
+  struct loop_source source;
+  struct session *session;
+  struct client *next;
+  struct bytes in, out;
+  bool owner, wants_output, stopped_reading, gone;
+};
+
+/* The container's or exec's ends of its streams, made before it is cloned. */
+struct stdio {
+  int in, out, err; /* for the process; -1 where it has none */
+};
+
+struct session {
+  struct loop loop;
+  struct client *clients;
+  struct loop_source out, err, in, process, listener;
+  struct bytes in_queue;
+  bool in_closing, tty, paused;
+  struct log *log;
+  pid_t pid;
+  int pidfd, exit_status; /* exit_status: as from waitpid */
+  bool exited;
+  void (*owner_gone)(struct session *session);
+};
+
+/* keep_stdin: give the process a pipe to read from; otherwise it gets /dev/null. */
+int session_open(struct session *session, bool keep_stdin, bool tty, struct stdio *process);
+/* The connection over which the plan came: the owner. attached: it wants the output. */
+int session_own(struct session *session, int connection, bool attached);
+/* Serves others on a socket at path. */
+int session_listen(struct session *session, const char *path);
+/* After the clone: takes the process's pid and, for a tty, the master that it sent. */
+int session_watch(struct session *session, pid_t pid, int master);
+/* Runs until the process has ended and its output has been read. */
+void session_run(struct session *session);
+/* Sends what is still queued, then closes everything. */
+void session_close(struct session *session);
+
+#endif

@@ -1,0 +1,315 @@
+/*
+ * Mode `unshare`: the monitor of one container.
+ *
+ * Parent: the launcher, which it does not need. It makes the cgroups, clones the container's first process into new
+ * namespaces, hands it its id maps and network devices, and waits for its exec. Then it holds the standard streams,
+ * writes the log, serves whoever connects, forwards published ports and, in the end, records how it went and takes away
+ * what the kernel does not. It dies with the container; a container with `lifetime process` dies with its owner's
+ * connection, which the kernel closes however the owner ended.
+ */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "launch.h"
+#include "log.h"
+#include "modes.h"
+#include "process.h"
+#include "rootfs.h"
+#include "session.h"
+#include "util.h"
+
+#define CGROUPS_MAX 32
+
+struct monitor {
+  struct session session;
+  const struct plan *plan;
+  struct stdio stdio;
+  int cgroups[CGROUPS_MAX];
+  size_t cgroup_count;
+  struct timespec started;
+};
+
+/* --- cgroups --- */
+
+static int make_cgroups(const struct plan *plan) {
+  for (size_t i = 0; i < plan->count; i++) {
+    const struct op *op = &plan->ops[i];
+    if (op_is(op, "cg-mkdir")) {
+      if (mkdir(op_text(op, 1), 0755) < 0 && errno != EEXIST) return fail("cgroup", "mkdir", op_text(op, 1));
+    } else if (op_is(op, "cg-write")) {
+      /* The third field is the user's option, so that a refusal names what was asked for. */
+      if (write_file(AT_FDCWD, op_text(op, 1), op_text(op, 2), op->fields[2].length) < 0) return fail("limit", op_text(op, 3), op_text(op, 2));
+    }
+  }
+  return 0;
+}
+
+static void remove_cgroups(const struct plan *plan) {
+  for (size_t i = 0; i < plan->count; i++) {
+    if (!op_is(&plan->ops[i], "cg-rmdir")) continue;
+    for (unsigned k = 1; k < plan->ops[i].count; k++)
+      /* What was killed a moment ago may not be off the books yet. What stays is swept when an engine opens. */
+      for (int attempt = 0; rmdir(op_text(&plan->ops[i], k)) < 0 && errno == EBUSY && attempt < 50; attempt++) usleep(1000);
+  }
+}
+
+/* Was anything in the container killed for want of memory? The counter is the kernel's. */
+static bool out_of_memory(const struct plan *plan) {
+  const struct op *op = plan_find(plan, "cg-oom");
+  char text[1024], key[64];
+  if (!op || read_file(AT_FDCWD, op_text(op, 1), text, sizeof text) < 0) return false;
+  snprintf(key, sizeof key, "%s ", op_text(op, 2));
+  for (char *line = text; line; line = strchr(line, '\n')) {
+    if (*line == '\n') line++;
+    if (strncmp(line, key, strlen(key)) == 0) return atoll(line + strlen(key)) > 0;
+  }
+  return false;
+}
+
+/* --- the container's side of the clone --- */
+
+/* ns-join KIND PATH: an existing namespace instead of a new one. A pid namespace is joined by the monitor, since only
+ * children move into it; the others by the child, since the monitor's proxies must listen where the host's are. */
+static int join_namespaces(const struct plan *plan, bool pid) {
+  for (size_t i = 0; i < plan->count; i++) {
+    if (!op_is(&plan->ops[i], "ns-join") || (strcmp(op_text(&plan->ops[i], 1), "pid") == 0) != pid) continue;
+    cleanup_close int fd = open(op_text(&plan->ops[i], 2), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return fail("namespaces", "open", op_text(&plan->ops[i], 2));
+    if (setns(fd, 0) < 0) return fail("namespaces", "setns", op_text(&plan->ops[i], 2));
+  }
+  return 0;
+}
+
+static int child_setup(struct monitor *monitor, int sync) {
+  const struct plan *plan = monitor->plan;
+  struct rootfs root = {-1};
+  char go;
+  bool networked = false;
+  if (cgroup_join(monitor->cgroups, monitor->cgroup_count) < 0 || join_namespaces(plan, false) < 0) return -1;
+  if (plan_find(plan, "user-namespace")) {
+    /* The maps are written by the monitor; until then we are nobody. */
+    if (read_all(sync, &go, 1) < 0) return fail("user-namespace", "read", "");
+    if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) return fail("user-namespace", "setresuid", "0");
+  }
+  if (plan_find(plan, "cgroup-namespace") && unshare(CLONE_NEWCGROUP) < 0) return fail("namespaces", "unshare", "cgroup");
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("namespaces", "mount", "/");
+  for (size_t i = 0; i < plan->count; i++) {
+    const struct op *op = &plan->ops[i];
+    bool known = false;
+    if (rootfs_op(&root, op, &known) < 0) return -1;
+    if (known) continue;
+    if (op_is(op, "hostname")) {
+      if (sethostname(op_text(op, 1), op->fields[1].length) < 0) return fail("hostname", "sethostname", op_text(op, 1));
+    } else if (op_is(op, "domainname")) {
+      if (setdomainname(op_text(op, 1), op->fields[1].length) < 0) return fail("hostname", "setdomainname", op_text(op, 1));
+    } else if (strncmp(op->fields[0].text, "net-in-", 7) == 0) {
+      /* The first one waits until the monitor has put the device here; what was mounted meanwhile cost no time. */
+      if (!networked && read_all(sync, &go, 1) < 0) return fail("network", "read", "");
+      networked = true;
+      if (net_inside_op(op) < 0) return -1;
+    } else if (op_is(op, "sysctl")) {
+      if (write_file(AT_FDCWD, op_text(op, 1), op_text(op, 2), op->fields[2].length) < 0) return fail("sysctl", op_text(op, 3), op_text(op, 2));
+    }
+  }
+  return 0;
+}
+
+static _Noreturn void child_main(struct monitor *monitor, int sync) {
+  bool tty = monitor->session.tty;
+  wire_open(sync, false);
+  signal(SIGPIPE, SIG_DFL);
+  if (child_setup(monitor, sync) == 0 && process_stdio(monitor->plan, &monitor->stdio, tty, sync) == 0)
+    process_exec(monitor->plan, getppid() == 0 ? 1 : getppid());
+  _exit(127);
+}
+
+/* --- the monitor's side --- */
+
+static int namespace_flags(const struct plan *plan) {
+  static const struct {
+    const char *name;
+    int flag;
+  } kinds[] = {{"mnt", CLONE_NEWNS}, {"pid", CLONE_NEWPID}, {"net", CLONE_NEWNET}, {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}, {"user", CLONE_NEWUSER}};
+  int flags = 0;
+  const struct op *op = plan_find(plan, "namespaces");
+  for (unsigned i = 1; op && i < op->count; i++)
+    for (size_t k = 0; k < countof(kinds); k++)
+      if (strcmp(op_text(op, i), kinds[k].name) == 0) flags |= kinds[k].flag;
+  return flags;
+}
+
+/* user-namespace SETGROUPS UID_MAP GID_MAP: written here, by whoever may. */
+static int write_maps(const struct plan *plan, pid_t child) {
+  const struct op *op = plan_find(plan, "user-namespace");
+  char path[64];
+  static const char *const names[] = {"setgroups", "uid_map", "gid_map"};
+  for (unsigned i = 0; op && i < countof(names); i++) {
+    if (*op_text(op, i + 1) == 0) continue;
+    snprintf(path, sizeof path, "/proc/%d/%s", child, names[i]);
+    if (write_file(AT_FDCWD, path, op_text(op, i + 1), op->fields[i + 1].length) < 0) return fail("user-namespace", "write", names[i]);
+  }
+  return 0;
+}
+
+static int host_side(struct monitor *monitor, pid_t child, int sync) {
+  const struct plan *plan = monitor->plan;
+  if (plan_find(plan, "user-namespace")) {
+    if (write_maps(plan, child) < 0 || write_all(sync, "u", 1) < 0) return -1;
+  }
+  bool networked = false;
+  for (size_t i = 0; i < plan->count; i++) {
+    if (strncmp(plan->ops[i].fields[0].text, "net-in-", 7) == 0) networked = true;
+    if (strncmp(plan->ops[i].fields[0].text, "net-host-", 9) == 0 && net_host_op(&plan->ops[i], child) < 0) return -1;
+  }
+  /* A child that has failed meanwhile says why by itself. */
+  if (networked) (void)!send(sync, "n", 1, MSG_NOSIGNAL);
+  return 0;
+}
+
+/* Small files whose readers must never see half of them. */
+static void write_whole(const char *path, const char *text) {
+  char temporary[4096];
+  snprintf(temporary, sizeof temporary, "%s.tmp", path);
+  int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (fd < 0) return;
+  bool whole = write_all(fd, text, strlen(text)) == 0;
+  close(fd);
+  if (whole) (void)rename(temporary, path);
+}
+
+static int announce(struct monitor *monitor) {
+  const struct op *run = plan_find(monitor->plan, "run-dir");
+  char body[512], text[600], path[4096];
+  clock_gettime(CLOCK_REALTIME, &monitor->started);
+  snprintf(body, sizeof body, "\"pid\":%d,\"startTime\":%lld,\"monitor\":%d,\"monitorStartTime\":%lld,\"startedAtMs\":%lld.%06ld", monitor->session.pid,
+           process_start_time(monitor->session.pid), getpid(), process_start_time(getpid()),
+           (long long)monitor->started.tv_sec * 1000 + monitor->started.tv_nsec / 1000000, monitor->started.tv_nsec % 1000000);
+  if (run) {
+    snprintf(path, sizeof path, "%s/monitor.sock", op_text(run, 1));
+    if (session_listen(&monitor->session, path) < 0) return -1;
+    snprintf(path, sizeof path, "%s/running", op_text(run, 1));
+    snprintf(text, sizeof text, "{%s}\n", body);
+    write_whole(path, text);
+  }
+  fact_json("started", "%s", body);
+  return 0;
+}
+
+static void record_exit(struct monitor *monitor) {
+  const struct op *file = plan_find(monitor->plan, "exit-file");
+  struct timespec now;
+  char body[512], text[600];
+  int status = monitor->session.exit_status;
+  clock_gettime(CLOCK_REALTIME, &now);
+  double duration = (double)(now.tv_sec - monitor->started.tv_sec) * 1e3 + (double)(now.tv_nsec - monitor->started.tv_nsec) / 1e6;
+  snprintf(body, sizeof body, "\"exitCode\":%d,\"signal\":%d,\"oomKilled\":%s,\"startedAtMs\":%lld.%06ld,\"finishedAtMs\":%lld.%06ld,\"durationMs\":%.3f",
+           WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, out_of_memory(monitor->plan) ? "true" : "false",
+           (long long)monitor->started.tv_sec * 1000 + monitor->started.tv_nsec / 1000000, monitor->started.tv_nsec % 1000000,
+           (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec % 1000000, duration);
+  snprintf(text, sizeof text, "{%s}\n", body);
+  if (file) write_whole(op_text(file, 1), text);
+  fact_json("exit", "%s", body);
+}
+
+static void remove_run_dir(const struct plan *plan) {
+  const struct op *run = plan_find(plan, "run-dir");
+  static const char *const names[] = {"monitor.sock", "running"};
+  char path[4096];
+  if (!run) return;
+  for (size_t i = 0; i < countof(names); i++) {
+    snprintf(path, sizeof path, "%s/%s", op_text(run, 1), names[i]);
+    (void)unlink(path);
+  }
+  (void)rmdir(op_text(run, 1));
+}
+
+static void owner_gone(struct session *session) {
+  if (session->pid > 0) (void)syscall(SYS_pidfd_send_signal, session->pidfd, SIGKILL, NULL, 0);
+}
+
+static int start_log(struct monitor *monitor) {
+  const struct op *op = plan_find(monitor->plan, "log");
+  if (!op) return 0;
+  monitor->session.log = log_new(op_text(op, 1), op_number(op, 2, 0), (int)op_number(op, 3, 1));
+  return monitor->session.log ? 0 : fail("log", "malloc", op_text(op, 1));
+}
+
+static int listen_ports(struct monitor *monitor) {
+  for (size_t i = 0; i < monitor->plan->count; i++)
+    if (op_is(&monitor->plan->ops[i], "proxy") && proxy_listen(&monitor->session.loop, &monitor->plan->ops[i]) < 0) return -1;
+  return 0;
+}
+
+/* Everything up to the running container. */
+static int start(struct monitor *monitor) {
+  const struct plan *plan = monitor->plan;
+  const struct op *run = plan_find(plan, "run-dir");
+  int sync[2], master = -1;
+  if (run && mkdir(op_text(run, 1), 0700) < 0 && errno != EEXIST) return fail("monitor", "mkdir", op_text(run, 1));
+  if (make_cgroups(plan) < 0 || start_log(monitor) < 0 || listen_ports(monitor) < 0) return -1;
+  int count = cgroup_open(plan, monitor->cgroups, countof(monitor->cgroups));
+  if (count < 0) return -1;
+  monitor->cgroup_count = (size_t)count;
+  if (join_namespaces(plan, true) < 0) return -1;
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) < 0) return fail("monitor", "socketpair", "");
+  pid_t child = (pid_t)syscall(SYS_clone, namespace_flags(plan) | SIGCHLD, 0, 0, 0, 0);
+  if (child < 0) return fail("namespaces", "clone", "");
+  if (child == 0) {
+    close(sync[0]);
+    child_main(monitor, sync[1]);
+  }
+  monitor->session.pid = child;
+  close(sync[1]);
+  for (size_t i = 0; i < monitor->cgroup_count; i++) close(monitor->cgroups[i]);
+  cleanup_closep(&monitor->stdio.in);
+  cleanup_closep(&monitor->stdio.out);
+  cleanup_closep(&monitor->stdio.err);
+  int result = host_side(monitor, child, sync[0]);
+  if (result == 0 && monitor->session.tty) master = process_master(sync[0]);
+  if (result < 0) kill(child, SIGKILL);
+  /* Also when our side failed: it may have done so because the child had, and then the child knows why. */
+  if (process_await_exec(sync[0]) < 0) result = -1;
+  close(sync[0]);
+  if (result == 0) result = session_watch(&monitor->session, child, master);
+  if (result == 0) result = announce(monitor);
+  if (result < 0) {
+    kill(child, SIGKILL);
+    while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+  }
+  return result;
+}
+
+int unshare_main(const struct plan *plan, int connection) {
+  static struct monitor monitor; /* Static: it is large, and there is one. */
+  const struct op *attach = plan_find(plan, "attach");
+  const struct op *lifetime = plan_find(plan, "lifetime");
+  monitor.plan = plan;
+  prctl(PR_SET_NAME, "tsc-monitor");
+  if (session_open(&monitor.session, plan_find(plan, "keep-stdin") != NULL, plan_find(plan, "tty") != NULL, &monitor.stdio) < 0) return 1;
+  int result = start(&monitor);
+  if (result < 0) {
+    remove_cgroups(plan);
+    remove_run_dir(plan);
+    return 1;
+  }
+  if (lifetime && strcmp(op_text(lifetime, 1), "process") == 0) monitor.session.owner_gone = owner_gone;
+  if (session_own(&monitor.session, connection, attach != NULL) < 0) return 1;
+  session_run(&monitor.session);
+  record_exit(&monitor);
+  remove_cgroups(plan);
+  remove_run_dir(plan);
+  session_close(&monitor.session);
+  return 0;
+}
