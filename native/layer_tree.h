@@ -1,0 +1,74 @@
+/*
+ * Puts the entries of one layer into a directory tree: the process's root directory is that tree. Every step goes through
+ * the descriptor of the entry's parent, and parents that are symlinks are followed inside the root only.
+ */
+#ifndef TSC_LAYER_TREE_H
+#define TSC_LAYER_TREE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "layer_tar.h"
+
+#define TREE_PATH_MAX 4096
+
+struct id_range {
+  uint32_t inside, outside, count;
+};
+struct name_set { /* Directory entries that this layer wrote: (directory's device and inode, name). */
+  struct name_key *keys;
+  size_t count, capacity;
+  uint64_t seed;
+};
+struct directory_time {
+  char *path;
+  struct timespec times[2];
+};
+
+struct tree {
+  /* Set by whoever opens it. */
+  int root;
+  bool overlay;             /* Whiteouts become what overlayfs reads; else they are carried out. */
+  const char *opaque;       /* The extended attribute that makes a directory opaque. */
+  bool ignore_owners;       /* Single-id user namespace: chown and mknod may be refused. */
+  const struct id_range *uids, *gids;
+  size_t uid_count, gid_count;
+
+  /* Out: what could not be kept, and is no failure. */
+  uint64_t skipped_xattrs, skipped_devices;
+
+  const char *reason; /* With errno EBADMSG: what is wrong with the entry. */
+
+  dev_t root_dev;
+  ino_t root_ino;
+  bool always_chmod; /* Default ACLs are about, so that a new file's mode is not what open was told. */
+  int parent;
+  bool parent_known, parent_setgid;
+  dev_t parent_dev;
+  ino_t parent_ino;
+  char parent_path[TREE_PATH_MAX];
+  struct name_set written;
+  struct directory_time *times;
+  size_t time_count, time_capacity;
+  bool directory_removed;
+};
+
+int tree_open(struct tree *tree);
+void tree_close(struct tree *tree);
+/* Places one entry; takes a file's content from the reader. 0, or -1 after fail(). */
+int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_entry *entry);
+/* Sets the times of directories, which writing into them has changed. 0, or -1 after fail(). */
+int tree_finish(struct tree *tree);
+
+/* As fail(), with a reason in words: for what is wrong with the archive and not with the machine. Always -1. */
+int tree_refuse(const char *stage, const char *path, const char *reason);
+/* Fails with what the reader says: layer-parse, layer-limit or layer-read. Always -1. */
+int tree_fail_reader(const struct tar_reader *reader, const char *path);
+
+/* Lexical clean, as Go's path.Clean, but relative to the root: "" is the root. -1 when it leaves the root or is too long. */
+int clean_path(const char *path, char out[TREE_PATH_MAX]);
+
+#endif
