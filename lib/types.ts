@@ -29,6 +29,30 @@ export interface Filter {
   readonly labels?: Readonly<Record<string, string | true>>;
 }
 
+/** Limits of a container. Bytes, plain numbers, no strings to parse; what is left out is not limited. */
+export interface Resources {
+  /** Memory, in bytes. At least 6 MiB, as Docker. */
+  readonly memoryBytes?: number;
+  /** Memory and swap together, in bytes; -1 for no limit. Default: twice `memoryBytes`, as Docker. */
+  readonly memorySwapBytes?: number;
+  /** What the kernel tries to reclaim down to when memory is short, in bytes. */
+  readonly memoryReservationBytes?: number;
+  /** `1.5` is one and a half processors. */
+  readonly cpus?: number;
+  /** Weight against other containers, 2 to 262144; the kernel's default is 1024. */
+  readonly cpuShares?: number;
+  /** With `cpuQuotaMicros`, the longhand of `cpus`: 1,000 to 1,000,000. */
+  readonly cpuPeriodMicros?: number;
+  /** Processor time per period, at least 1,000; -1 for no limit. */
+  readonly cpuQuotaMicros?: number;
+  /** Processors that may be used: `0-2,7`. */
+  readonly cpusetCpus?: string;
+  /** Memory nodes that may be used: `0,1`. */
+  readonly cpusetMems?: string;
+  /** Processes and threads together; -1 or 0 for no limit. */
+  readonly maxProcesses?: number;
+}
+
 /** What a prune took away. */
 export interface PruneReport {
   /** Ids or names. */
