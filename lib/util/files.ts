@@ -1,20 +1,25 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, renameSync, unlinkSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /**
  * Writes a file whole or not at all: aside, fsync, rename, fsync of the directory. Synchronous on purpose: a record is a
  * few hundred bytes, and a trip through the thread pool costs more than the write.
  *
  * @param options.durable - `false` leaves out both fsyncs: still atomic, but a power cut may lose it.
+ * @param options.aside - The directory for the unfinished file, on the same file system. Default: that of the path.
  */
-export function writeFileAtomic(path: string, data: string | Uint8Array, options: { mode?: number; durable?: boolean } = {}): void {
-  const { mode = 0o600, durable = true } = options;
-  const temporary = `${path}.tmp-${process.pid}-${randomBytes(4).toString('hex')}`;
+export function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  options: { mode?: number; durable?: boolean; aside?: string } = {},
+): void {
+  const { mode = 0o600, durable = true, aside = dirname(path) } = options;
+  const temporary = join(aside, `${basename(path)}.tmp-${process.pid}-${randomBytes(4).toString('hex')}`);
   try {
     const fd = openSync(temporary, 'wx', mode);
     try {
-      writeSync(fd, data as string);
+      writeWhole(fd, data);
       if (durable) fsyncSync(fd);
     } finally {
       closeSync(fd);
@@ -29,6 +34,12 @@ export function writeFileAtomic(path: string, data: string | Uint8Array, options
     throw error;
   }
   if (durable) fsyncDirectory(dirname(path));
+}
+
+/** A disk that fills up takes a part and says so only at the next write. */
+function writeWhole(fd: number, data: string | Uint8Array): void {
+  let rest: Uint8Array = typeof data === 'string' ? Buffer.from(data) : data;
+  while (rest.length > 0) rest = rest.subarray(writeSync(fd, rest));
 }
 
 /** Makes the names in a directory survive a power cut. */

@@ -1,0 +1,138 @@
+import { spawn } from 'node:child_process';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { errorCode } from '../errors.js';
+import { nonce } from './owner.js';
+
+/** Hears of what could not be done and is left for later. */
+export type Warn = (message: string, error?: unknown) => void;
+
+/**
+ * Where trees go to be deleted. Moving one here is one rename(2), so nobody waits for a million files to go, and what a
+ * kill leaves behind goes at the next open.
+ */
+export class Trash {
+  readonly #directory: string;
+  readonly #warn: Warn;
+  readonly #going = new Set<Promise<void>>();
+
+  constructor(directory: string, warn: Warn) {
+    this.#directory = directory;
+    this.#warn = warn;
+  }
+
+  /** Takes a tree out of sight now and deletes it in the background. `false` when there is no such tree. */
+  discard(path: string): boolean {
+    const away = join(this.#directory, nonce());
+    if (!this.#move(path, away)) return false;
+    this.#start(away);
+    return true;
+  }
+
+  /** Deletes what earlier processes left here. */
+  sweep(): void {
+    for (const name of readdirSync(this.#directory)) this.#start(join(this.#directory, name));
+  }
+
+  /** Resolves when nothing is being deleted any more. */
+  async idle(): Promise<void> {
+    while (this.#going.size > 0) await Promise.all(this.#going);
+  }
+
+  #move(path: string, away: string): boolean {
+    try {
+      renameSync(path, away);
+      return true;
+    } catch (error) {
+      switch (errorCode(error)) {
+        case 'ENOENT':
+          return false;
+        case 'EACCES':
+        case 'EPERM':
+          // A directory that its owner may not write cannot change its parent, because of its `..`.
+          if (!makeWritable(path)) throw error;
+          renameSync(path, away);
+          return true;
+        default:
+          throw error;
+      }
+    }
+  }
+
+  #start(path: string): void {
+    const going = removeTree(path)
+      .catch((error: unknown) =>
+        this.#warn(`store: ${path}: could not be deleted, and stays until the next open`, error),
+      )
+      .finally(() => this.#going.delete(going));
+    this.#going.add(going);
+  }
+}
+
+/**
+ * Deletes a tree outside the event loop, and not what may be mounted in it. Directories that their owner made unwritable
+ * are opened first; root needs no permission.
+ */
+export async function removeTree(path: string): Promise<void> {
+  if (removeSmall(path)) return;
+  let failed = await run('rm', await removeArguments(path));
+  if (failed !== undefined && process.getuid?.() !== 0) {
+    await run('chmod', ['-R', 'u+rwX', '--', path]);
+    failed = await run('rm', await removeArguments(path));
+  }
+  if (failed === undefined) return;
+  if (errorCode(failed) !== 'ENOENT') throw failed;
+  await rm(path, { recursive: true, force: true });
+}
+
+/** A file, a link, an empty directory: one system call, not worth a process. */
+function removeSmall(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return true;
+  try {
+    if (stat.isDirectory()) rmdirSync(path);
+    else unlinkSync(path);
+    return true;
+  } catch {
+    // It has something in it, or resists: the thorough way tells which.
+    return false;
+  }
+}
+
+let staysOnFileSystem: Promise<boolean> | undefined;
+
+/** BusyBox's rm has no `--one-file-system`. */
+async function removeArguments(path: string): Promise<string[]> {
+  staysOnFileSystem ??= run('rm', ['-f', '--one-file-system']).then(failed => failed === undefined);
+  return ['-rf', ...((await staysOnFileSystem) ? ['--one-file-system'] : []), '--', path];
+}
+
+function makeWritable(path: string): boolean {
+  try {
+    chmodSync(path, 0o700);
+    return true;
+  } catch {
+    // Not ours: the first error says so.
+    return false;
+  }
+}
+
+/** Runs a program to its end; what it complained of, `undefined` when all went well. */
+async function run(program: string, args: readonly string[]): Promise<unknown> {
+  return new Promise(resolve => {
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    let complaint = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(0, 1000)));
+    child.on('error', resolve);
+    child.on('close', code => {
+      resolve(code === 0 ? undefined : Object.assign(new Error(complaint.trim()), { code: `${program} ${code}` }));
+    });
+  });
+}
+
+/** Makes a directory, and what is above it, unless it is there. */
+export function ensureDirectory(path: string, mode = 0o700): void {
+  mkdirSync(path, { recursive: true, mode });
+}
