@@ -1,5 +1,3 @@
-import { join } from 'node:path';
-
 import type { Resources } from '../types.js';
 import { CGROUP_PARENT } from './cgroups.js';
 import type { CgroupHost, Controller, Hierarchy } from './cgroups.js';
@@ -106,7 +104,7 @@ export function planCgroups(
     if (controller === 'devices' && options.devices === 'all') continue;
     // Where devices share a hierarchy with others (mounted together), a process cannot be in a group of its own for these.
     const shared = controller === 'devices' && !Array.isArray(options.devices) && hierarchy.controllers.length === 1;
-    groups.set(controller, join(hierarchy.base, CGROUP_PARENT, shared ? SHARED_DEVICES : id));
+    groups.set(controller, `${hierarchy.base}/${CGROUP_PARENT}/${shared ? SHARED_DEVICES : id}`);
   }
   const entered = [...new Set(groups.values())];
   const own = entered.filter(path => path.endsWith(`/${id}`));
@@ -119,12 +117,12 @@ export function planCgroups(
       ...deviceWrites(groups, options.devices),
       ...(host.mode === 'v2' ? writesV2(groups, host, resources) : writesV1(groups, host, resources)),
     ],
-    join: entered.map(path => join(path, v2 === undefined ? 'tasks' : 'cgroup.procs')),
+    join: entered.map(path => `${path}/${v2 === undefined ? 'tasks' : 'cgroup.procs'}`),
     ...(v2 === undefined ? {} : { into: v2 }),
     remove: own,
     ...(memory === undefined
       ? {}
-      : { oom: { path: join(memory, v2 === undefined ? 'memory.oom_control' : 'memory.events'), key: 'oom_kill' } }),
+      : { oom: { path: `${memory}/${v2 === undefined ? 'memory.oom_control' : 'memory.events'}`, key: 'oom_kill' } }),
     ...(freezer === undefined ? {} : { freeze: freezePlan(freezer, v2 !== undefined) }),
     ...killPlan(v2, own[0]),
     binds: v2 === undefined ? entered.map(path => ({ source: path, target: mountOfGroup(host, path) })) : [],
@@ -135,7 +133,7 @@ export function planCgroups(
 
 function mountOfGroup(host: CgroupHost, path: string): string {
   const hierarchy = host.hierarchies.find(candidate => path.startsWith(`${candidate.base}/`));
-  return join('/sys/fs/cgroup', hierarchy === undefined ? '' : nameOf(hierarchy));
+  return `/sys/fs/cgroup/${hierarchy === undefined ? '' : nameOf(hierarchy)}`;
 }
 
 function nameOf(hierarchy: Hierarchy): string {
@@ -145,24 +143,24 @@ function nameOf(hierarchy: Hierarchy): string {
 function freezePlan(group: string, v2: boolean): CgroupFreeze {
   return v2
     ? {
-        path: join(group, 'cgroup.freeze'),
+        path: `${group}/cgroup.freeze`,
         frozen: '1',
         thawed: '0',
-        state: join(group, 'cgroup.events'),
+        state: `${group}/cgroup.events`,
         done: 'frozen 1',
       }
     : {
-        path: join(group, 'freezer.state'),
+        path: `${group}/freezer.state`,
         frozen: 'FROZEN',
         thawed: 'THAWED',
-        state: join(group, 'freezer.state'),
+        state: `${group}/freezer.state`,
         done: 'FROZEN',
       };
 }
 
 function killPlan(v2: string | undefined, own: string | undefined): Pick<CgroupPlan, 'kill'> {
-  if (v2 !== undefined) return { kill: { file: join(v2, 'cgroup.kill') } };
-  return own === undefined ? {} : { kill: { procs: join(own, 'cgroup.procs') } };
+  if (v2 !== undefined) return { kill: { file: `${v2}/cgroup.kill` } };
+  return own === undefined ? {} : { kill: { procs: `${own}/cgroup.procs` } };
 }
 
 function deviceWrites(groups: ReadonlyMap<Controller, string>, devices: CgroupOptions['devices']): CgroupWrite[] {
@@ -177,8 +175,8 @@ function deviceWrites(groups: ReadonlyMap<Controller, string>, devices: CgroupOp
 /** Refuses everything, then permits these. */
 export function deviceRuleWrites(group: string, rules: readonly DeviceRule[]): CgroupWrite[] {
   return [
-    { path: join(group, 'devices.deny'), value: 'a', what: 'devices' },
-    ...rules.map(rule => ({ path: join(group, 'devices.allow'), value: rule, what: `devices: ${rule}` })),
+    { path: `${group}/devices.deny`, value: 'a', what: 'devices' },
+    ...rules.map(rule => ({ path: `${group}/devices.allow`, value: rule, what: `devices: ${rule}` })),
   ];
 }
 
@@ -194,7 +192,7 @@ class Writes {
   add(controller: Controller, file: string, value: number | string | undefined, option: keyof Resources): void {
     const group = this.#groups.get(controller);
     if (group === undefined || value === undefined) return;
-    this.list.push({ path: join(group, file), value: String(value), what: `resources.${option}` });
+    this.list.push({ path: `${group}/${file}`, value: String(value), what: `resources.${option}` });
   }
 }
 
@@ -218,9 +216,9 @@ function writesV1(groups: ReadonlyMap<Controller, string>, host: CgroupHost, res
   // A new cpuset is empty, and its parent's as well until somebody fills it; both files are needed before a process enters.
   const parent = groups.get('cpuset');
   if (parent !== undefined) {
-    const above = join(parent, '..');
-    writes.list.push({ path: join(above, 'cpuset.cpus'), value: host.cpuset.cpus, what: 'resources.cpusetCpus' });
-    writes.list.push({ path: join(above, 'cpuset.mems'), value: host.cpuset.mems, what: 'resources.cpusetMems' });
+    const above = parent.slice(0, parent.lastIndexOf('/'));
+    writes.list.push({ path: `${above}/cpuset.cpus`, value: host.cpuset.cpus, what: 'resources.cpusetCpus' });
+    writes.list.push({ path: `${above}/cpuset.mems`, value: host.cpuset.mems, what: 'resources.cpusetMems' });
   }
   writes.add('cpuset', 'cpuset.cpus', resources.cpusetCpus ?? host.cpuset.cpus, 'cpusetCpus');
   writes.add('cpuset', 'cpuset.mems', resources.cpusetMems ?? host.cpuset.mems, 'cpusetMems');
