@@ -399,8 +399,7 @@ static int whiteout_overlay(struct tree *tree, const char *path, const char *nam
     forget_parent(tree);
     cleanup_close int fd = walk(tree, path, true);
     if (fd < 0) return fail_walk(path, "openat");
-    if (fchdir(fd) < 0) return fail("layer-opaque", "fchdir", path);
-    return lsetxattr(".", tree->opaque, "y", 1, 0) < 0 ? fail("layer-opaque", "setxattr", path) : 0;
+    return mark_opaque(tree, fd) < 0 ? fail("layer-opaque", "setxattr", path) : 0;
   }
   if (use_parent(tree, path) < 0) return fail_walk(path, "openat");
   if (fstatat(tree->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {

@@ -13,6 +13,7 @@
 #include <sys/xattr.h>
 
 #include "util.h"
+#include "wire.h"
 
 #define LINKS_MAX 40 /* As the kernel. */
 
@@ -65,10 +66,18 @@ int written_add(struct name_set *set, dev_t dev, ino_t ino, const char *name) {
 
 /* ---- finding directories ---- */
 
+int mark_opaque(struct tree *tree, int fd) {
+  char path[TREE_PATH_MAX];
+  if (fchdir(fd) < 0 || lsetxattr(".", tree->opaque, "y", 1, 0) < 0) return -1;
+  /* Node cannot read attributes, and must know this one to look into a stack of layers. */
+  if (!getcwd(path, sizeof path)) return -1;
+  fact("opaque", "path", path + 1, NULL);
+  return 0;
+}
+
 int make_opaque(struct tree *tree, int parent, const char *name) {
-  cleanup_close int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0) return -1;
-  return fsetxattr(fd, tree->opaque, "y", 1, 0);
+  cleanup_close int fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  return fd < 0 ? -1 : mark_opaque(tree, fd);
 }
 
 static bool is_whiteout(const struct stat *st) { return S_ISCHR(st->st_mode) && st->st_rdev == makedev(0, 0); }

@@ -16,7 +16,8 @@ int remove_all(int parent, const char *name);
 /* Removes what is below the directory, but nothing that this layer wrote. */
 int remove_unwritten(struct tree *tree, int parent, const char *name);
 
-/* Makes a directory opaque: what lower layers have in it is hidden. */
+/* Makes a directory (O_PATH will do) opaque: what lower layers have in it is hidden. Told as a fact. Moves the working directory. */
+int mark_opaque(struct tree *tree, int fd);
 int make_opaque(struct tree *tree, int parent, const char *name);
 
 int written_add(struct name_set *set, dev_t dev, ino_t ino, const char *name);
