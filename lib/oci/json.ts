@@ -77,6 +77,11 @@ export class Json {
     return this.#value !== undefined && this.#value !== null;
   }
 
+  /** As decoded, unchecked. */
+  get value(): unknown {
+    return this.#value;
+  }
+
   get isString(): boolean {
     return typeof this.#value === 'string';
   }
@@ -120,14 +125,14 @@ export class Json {
     return this.#value as number;
   }
 
-  items(): Json[] {
+  items(max = MAX_ITEMS): Json[] {
     if (!Array.isArray(this.#value)) this.#expected('a list');
-    if (this.#value.length > MAX_ITEMS) this.fail(`has ${this.#value.length} entries, at most ${MAX_ITEMS} are read`);
+    if (this.#value.length > max) this.fail(`has ${this.#value.length} entries, at most ${max} are read`);
     return this.#value.map((value: unknown, i) => new Json(value, `${this.#path}[${i}]`, this.#origin));
   }
 
-  strings(): string[] {
-    return this.items().map(item => item.string());
+  strings(max = MAX_ITEMS): string[] {
+    return this.items(max).map(item => item.string());
   }
 
   entries(): [string, Json][] {

@@ -90,6 +90,16 @@ export class Reference {
   }
 }
 
+/** Whether it can be a repository on a registry: `library/alpine`. */
+export function isRepositoryPath(text: string): boolean {
+  return text.length <= MAX_PATH && pathPattern.test(text);
+}
+
+/** Whether it can be a tag. */
+export function isTag(text: string): boolean {
+  return text.length <= MAX_TAG && tagPattern.test(text);
+}
+
 /** How to read a reference. */
 export interface ReferenceOptions {
   /** The user's call, for the message. */
