@@ -1,0 +1,153 @@
+import { join } from 'node:path';
+
+import { NotFoundError } from '../errors.js';
+import type { Records } from '../store/records.js';
+import { gatewayCidr } from './attach.js';
+import { raiseBridge, removeBridge } from './bridge.js';
+import { type Cidr, formatCidr, formatIp, parseCidr } from './cidr.js';
+import { addRules, removeRules } from './firewall.js';
+import { Presence } from './presence.js';
+import type { NetworkRecord, NetworkStore } from './record.js';
+import { freeSubnets } from './subnets.js';
+
+/** The user's call, for error messages, and its signal. */
+export interface Call {
+  readonly call: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface BridgesSetup {
+  readonly store: NetworkStore;
+  readonly records: Records<NetworkRecord>;
+  readonly isRunning: (container: string) => boolean;
+  readonly warn: (message: string, error: unknown) => void;
+}
+
+/** Brings bridges up when somebody joins and down when nobody is left, across all processes that use the store. */
+export class Bridges {
+  readonly #setup: BridgesSetup;
+  readonly #presences = new Map<string, Presence>();
+
+  constructor(setup: BridgesSetup) {
+    this.#setup = setup;
+  }
+
+  /** What is known of a network's use. */
+  presence(record: Pick<NetworkRecord, 'id' | 'device'>): Presence {
+    let presence = this.#presences.get(record.id);
+    if (presence === undefined) {
+      const directory = join(this.#setup.store.runRoot, 'networks', record.id);
+      presence = new Presence(directory, record.device);
+      this.#presences.set(record.id, presence);
+    }
+    return presence;
+  }
+
+  /**
+   * The bridge is up and has its rules when this resolves.
+   *
+   * @returns The record as it is then: with another subnet, if the host has come to use the former for something else.
+   */
+  async raise(record: NetworkRecord, { call, signal }: Call): Promise<NetworkRecord> {
+    return this.#locked(record, signal, async () => {
+      const current = this.#setup.records.get(record.id);
+      if (current === undefined) throw new NotFoundError({ call, kind: 'network', ref: record.name });
+      const presence = this.presence(current);
+      presence.use();
+      return presence.isUp() ? current : this.#raise(current, this.#candidates(current), { call, signal });
+    });
+  }
+
+  /** The same for a network that nobody else knows of yet. */
+  async raiseNew(record: NetworkRecord, candidates: readonly Cidr[], call: Call): Promise<NetworkRecord> {
+    return this.#locked(record, call.signal, () => {
+      this.presence(record).use();
+      return this.#raise(record, candidates, call);
+    });
+  }
+
+  /**
+   * Removes bridge and rules, unless containers run on it or, without `force`, engines use it.
+   *
+   * @returns Whether they are gone.
+   */
+  async takeDown(record: NetworkRecord, options: { readonly force: boolean }): Promise<boolean> {
+    return this.#locked(record, undefined, async () => {
+      const presence = this.presence(record);
+      const wasUp = presence.isUp();
+      presence.markDown();
+      presence.addresses.sweep(this.#setup.isRunning);
+      if (presence.addresses.list().length > 0 || (!options.force && presence.users() > 0)) {
+        if (wasUp) presence.markUp();
+        return false;
+      }
+      await Promise.all([removeRules(record.device), removeBridge(record, { call: 'network.remove' })]);
+      if (options.force) this.forget(record);
+      presence.removeEmpty();
+      return true;
+    });
+  }
+
+  /** This engine is done with a network. */
+  forget(record: Pick<NetworkRecord, 'id'>): void {
+    this.#presences.get(record.id)?.leave();
+    this.#presences.delete(record.id);
+  }
+
+  /** This engine is done with all of them: takes down what nobody else uses. */
+  async close(): Promise<void> {
+    for (const [id, presence] of [...this.#presences]) {
+      const wasUsing = presence.leave();
+      const record = this.#setup.records.get(id);
+      if (!wasUsing || record === undefined) continue;
+      try {
+        await this.takeDown(record, { force: false });
+      } catch (error) {
+        this.#setup.warn(`engine.close: network ${record.name}: its bridge could not be removed`, error);
+      }
+    }
+    this.#presences.clear();
+  }
+
+  async #raise(record: NetworkRecord, candidates: readonly Cidr[], call: Call): Promise<NetworkRecord> {
+    const presence = this.presence(record);
+    const gateways = candidates.map((subnet, i) => gatewayCidr(subnet, i === 0 ? record.gateway : undefined));
+    // Both at once: nearly always the first candidate is taken, and the rules are right.
+    const [cidr] = await Promise.all([raiseBridge(record, gateways, call), this.#addRules(record)]);
+    const taken = parseCidr(cidr);
+    let raised = record;
+    if (taken !== undefined && formatCidr(taken) !== record.subnet) {
+      raised = { ...record, subnet: formatCidr(taken), gateway: formatIp(taken.address) };
+      this.#setup.records.put(raised);
+      await this.#addRules(raised);
+    }
+    presence.markUp();
+    return raised;
+  }
+
+  async #addRules(record: NetworkRecord): Promise<void> {
+    try {
+      await addRules(record);
+    } catch (error) {
+      // Containers still reach each other and the host reaches them; only the way out is missing.
+      this.#setup.warn(`network ${record.name}: containers on it will not reach other machines`, error);
+    }
+  }
+
+  /** Subnets that it may have: its own and, where that one was our choice, any other that is free. */
+  #candidates(record: NetworkRecord): Cidr[] {
+    const own = parseCidr(record.subnet);
+    const others = this.#setup.records.list().filter(other => other.id !== record.id);
+    const free = record.chosen ? freeSubnets(others) : [];
+    return [...(own === undefined ? [] : [own]), ...free.filter(subnet => subnet.first !== own?.first)];
+  }
+
+  async #locked<T>(record: NetworkRecord, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const lock = await this.#setup.store.lock(`network-${record.id}`, signal === undefined ? {} : { signal });
+    try {
+      return await work();
+    } finally {
+      await lock[Symbol.asyncDispose]();
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import type { AbortOptions, Labels } from '../types.js';
+import type { NetworkRecord } from './record.js';
+
+/** A frozen copy of what is known of a network at one moment. */
+export interface NetworkInfo {
+  readonly id: string;
+  readonly name: string;
+  readonly driver: 'bridge';
+  /** `172.18.0.0/16`. */
+  readonly subnet: string;
+  /** The bridge's own address. */
+  readonly gateway: string;
+  /** The device on the host. */
+  readonly device: string;
+  /** Without a way out. */
+  readonly internal: boolean;
+  readonly labels: Labels;
+  readonly createdAt: Date;
+  /** The addresses of the containers that run on it, by container id. */
+  readonly containers: Readonly<Record<string, string>>;
+}
+
+/** @internal What a handle asks its collection for. */
+export interface NetworkHome {
+  inspect(id: string, call: string): NetworkInfo;
+  remove(id: string, call: string, signal: AbortSignal | undefined): Promise<void>;
+  /** Removes without ever failing: what is left is reported as a warning. */
+  dispose(id: string): Promise<void>;
+}
+
+/** A bridge network: containers on it reach each other, and through the host what the host reaches. */
+export class Network {
+  readonly id: string;
+  readonly name: string;
+  readonly #home: NetworkHome;
+
+  /** @internal */
+  constructor(record: Pick<NetworkRecord, 'id' | 'name'>, home: NetworkHome) {
+    this.id = record.id;
+    this.name = record.name;
+    this.#home = home;
+  }
+
+  /**
+   * @returns What is known of it now, as a frozen copy.
+   * @throws {@link NotFoundError} when it was removed.
+   */
+  async inspect(options: AbortOptions = {}): Promise<NetworkInfo> {
+    options.signal?.throwIfAborted();
+    return this.#home.inspect(this.id, 'network.inspect');
+  }
+
+  /**
+   * Removes the network, its bridge and its firewall rules.
+   *
+   * @throws {@link ConflictError} while containers run on it, with their ids in `usedBy`; and for the default network.
+   */
+  async remove(options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    await this.#home.remove(this.id, 'network.remove', options.signal);
+  }
+}
+
+/** @internal The handle that `create` returns. */
+export class OwnedNetwork extends Network implements AsyncDisposable {
+  readonly #dispose: () => Promise<void>;
+
+  constructor(record: Pick<NetworkRecord, 'id' | 'name'>, home: NetworkHome) {
+    super(record, home);
+    this.#dispose = () => home.dispose(record.id);
+  }
+
+  /** Removes it. Never rejects: what could not be removed becomes a warning and stays for `prune`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#dispose();
+  }
+}

@@ -1,0 +1,325 @@
+import { randomBytes } from 'node:crypto';
+
+import { ConflictError, errorCode, isEngineError } from '../errors.js';
+import { formatOwner, isAlive, parseOwner, self } from '../store/owner.js';
+import { defaultRoot } from '../store/paths.js';
+import type { Records } from '../store/records.js';
+import type { AbortOptions, Filter, Labels, Owned, PruneReport } from '../types.js';
+import type { Attachment } from './attach.js';
+import { Bridges, type Call } from './bridges.js';
+import { checkMtu, checkName, nameTaken, noSubnet, notFound } from './checks.js';
+import { formatCidr } from './cidr.js';
+import { type JoinRequest, Members } from './members.js';
+import { Network, type NetworkHome, type NetworkInfo, OwnedNetwork } from './network.js';
+import { defaultNetwork, type Emit, type NetworkRecord, type NetworkStore } from './record.js';
+import { checkFree, firstGateway, freeSubnets, parseSubnet, type SubnetOptions } from './subnets.js';
+
+/** What a network is to be. */
+export interface CreateNetworkOptions extends AbortOptions, SubnetOptions {
+  /** Letters, digits, `_`, `.` and `-`. The start of its id when left out. */
+  readonly name?: string;
+  /** Without a way out. Default `false`. */
+  readonly internal?: boolean;
+  /** Largest packet, in bytes. The kernel's default, 1500, when left out. */
+  readonly mtu?: number;
+  readonly labels?: Labels;
+  /**
+   * `'process'`: it goes with this process, also when that is killed. `'detached'`: it stays until it is removed.
+   * Default: `'detached'` with a name, `'process'` without.
+   */
+  readonly lifetime?: 'process' | 'detached';
+}
+
+/** @internal */
+export interface NetworksSetup {
+  readonly store: NetworkStore;
+  readonly emit: Emit;
+  /** Whether a container runs. Asked only of containers whose starter is dead. */
+  readonly isRunning: (container: string) => boolean;
+  /** The containers that name a network, running or not. They may call it by name or by id. */
+  readonly usedBy?: (network: { readonly id: string; readonly name: string }) => readonly string[];
+}
+
+type Draft = Pick<NetworkRecord, 'name' | 'internal' | 'labels'> & Partial<Pick<NetworkRecord, 'mtu' | 'owner'>>;
+
+/** The networks of an engine. */
+export class Networks {
+  readonly #setup: NetworksSetup;
+  readonly #records: Records<NetworkRecord>;
+  readonly #bridges: Bridges;
+  readonly #members: Members;
+  readonly #home: NetworkHome = {
+    inspect: (id, call) => this.#inspect(this.#require(id, call)),
+    remove: (id, call) => this.#remove(this.#require(id, call), call),
+    dispose: id => this.#dispose(id),
+  };
+
+  /** @internal */
+  constructor(setup: NetworksSetup) {
+    const { store, isRunning } = setup;
+    this.#setup = setup;
+    this.#records = store.records('networks');
+    const warn = (message: string, error: unknown): void => this.#warn(message, error);
+    this.#bridges = new Bridges({ store, records: this.#records, isRunning, warn });
+    this.#members = new Members({
+      bridges: this.#bridges,
+      isRunning,
+      find: (ref, call) => this.#findOrMake(ref, call),
+    });
+  }
+
+  /**
+   * Creates a bridge network. Its bridge is up when this resolves.
+   *
+   * @throws {@link ConflictError} when the name is taken, or the subnet overlaps with another network, or with an
+   * address or route of the host.
+   * @throws {@link ParseError} when a name, subnet or address is malformed.
+   * @throws {@link UnsupportedError} when this user cannot make bridges.
+   */
+  async create(options: CreateNetworkOptions = {}): Promise<Owned<Network>> {
+    const call = 'networks.create';
+    const { name, labels = {}, internal = false, mtu, signal } = options;
+    signal?.throwIfAborted();
+    if (name !== undefined) checkName(call, name);
+    const lifetime = options.lifetime ?? (name === undefined ? 'process' : 'detached');
+    const id = newId();
+    const draft: Draft = {
+      name: name ?? id.slice(0, 12),
+      internal,
+      labels: { ...labels },
+      ...(mtu === undefined ? {} : { mtu: checkMtu(call, mtu) }),
+      ...(lifetime === 'process' ? { owner: formatOwner(self()) } : {}),
+    };
+    const record = await this.#locked(signal, () => this.#create(id, draft, options, { call, signal }));
+    return new OwnedNetwork(record, this.#home);
+  }
+
+  /**
+   * Finds a network by its name, its id, or the start of its id.
+   *
+   * @throws {@link NotFoundError} when there is none.
+   */
+  async get(ref: string, options: AbortOptions = {}): Promise<Network> {
+    options.signal?.throwIfAborted();
+    return new Network(this.#require(ref, 'networks.get'), this.#home);
+  }
+
+  /** All networks that match, by name. */
+  async list(filter: Filter = {}, options: AbortOptions = {}): Promise<Network[]> {
+    options.signal?.throwIfAborted();
+    return this.#matching(filter).map(record => new Network(record, this.#home));
+  }
+
+  /** Removes the networks that no container names, but for the default one. */
+  async prune(filter: Filter = {}, options: AbortOptions = {}): Promise<PruneReport> {
+    const removed: string[] = [];
+    for (const record of this.#matching(filter)) {
+      options.signal?.throwIfAborted();
+      if (record.name === defaultNetwork || (this.#setup.usedBy?.(record).length ?? 0) > 0) continue;
+      try {
+        await this.#remove(record, 'networks.prune');
+        removed.push(record.name);
+      } catch (error) {
+        // In use after all: a container was faster.
+        if (errorCode(error) !== 'CTR_CONFLICT') throw error;
+      }
+    }
+    return { removed, reclaimedBytes: 0 };
+  }
+
+  /**
+   * Claims a place for a container on each of these networks, the first being `eth0`, and says what the helper is to do.
+   * None at all is right, too: then there is only a loopback device.
+   *
+   * @internal
+   */
+  async attach(container: string, requests: readonly JoinRequest[], call: Call): Promise<Attachment> {
+    return this.#members.attach(container, requests, call);
+  }
+
+  /** Gives back what a container had, as its record tells: also for containers that another process started. @internal */
+  release(container: string, endpoints: readonly { readonly network: string; readonly ip: string }[]): void {
+    for (const { network, ip } of endpoints) {
+      const record = this.#records.get(network);
+      if (record !== undefined) this.#bridges.presence(record).addresses.release(ip, container);
+    }
+  }
+
+  /** Takes down what nobody needs any more and removes what belonged to dead processes. For `Engine.open`. @internal */
+  async sweep(): Promise<void> {
+    for (const record of this.#records.list()) {
+      try {
+        const owner = record.owner === undefined ? undefined : parseOwner(record.owner);
+        if (owner !== undefined && !isAlive(owner)) await this.#remove(record, 'engine.open');
+        else if (this.#bridges.presence(record).isUp()) await this.#bridges.takeDown(record, { force: false });
+      } catch (error) {
+        // Containers still run on it: a later sweep finds it again.
+        if (errorCode(error) !== 'CTR_CONFLICT')
+          this.#warn(`engine.open: network ${record.name} could not be swept`, error);
+      }
+    }
+  }
+
+  /** Lets go of the bridges; those that nobody else uses go. For `Engine.close`. @internal */
+  async close(): Promise<void> {
+    await this.#bridges.close();
+  }
+
+  #findOrMake(ref: string, call: Call): NetworkRecord | Promise<NetworkRecord> {
+    return this.#find(ref) ?? (ref === defaultNetwork ? this.#makeDefault(call) : raise(notFound(call.call, ref)));
+  }
+
+  async #makeDefault(call: Call): Promise<NetworkRecord> {
+    return this.#locked(call.signal, async () => {
+      const draft: Draft = { name: defaultNetwork, internal: false, labels: {} };
+      return this.#find(defaultNetwork) ?? this.#create(newId(), draft, {}, call);
+    });
+  }
+
+  async #locked<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const lock = await this.#setup.store.lock('networks', signal === undefined ? {} : { signal });
+    try {
+      return await work();
+    } finally {
+      await lock[Symbol.asyncDispose]();
+    }
+  }
+
+  /** Under the lock on all networks, so that no two choose the same subnet. */
+  async #create(id: string, draft: Draft, subnets: SubnetOptions, call: Call): Promise<NetworkRecord> {
+    const { subnet, gateway, range } = subnets;
+    if (subnet === undefined && (gateway ?? range) !== undefined)
+      throw new TypeError(`${call.call}: a gateway or range needs a subnet`);
+    const wanted = subnet === undefined ? undefined : parseSubnet(call.call, { subnet, gateway, range });
+    const others = this.#records.list();
+    const cidr = wanted && checkFree(call.call, draft.name, wanted.subnet, others);
+    const candidates = cidr === undefined ? freeSubnets(others) : [cidr];
+    const first = candidates[0] ?? raise(noSubnet(call.call, draft.name));
+    const record: NetworkRecord = {
+      id,
+      driver: 'bridge',
+      device: deviceName(id, draft.name, this.#setup.store.root),
+      subnet: formatCidr(first),
+      gateway: wanted?.gateway ?? firstGateway(first),
+      ...(range === undefined ? {} : { range }),
+      chosen: wanted === undefined,
+      createdAt: new Date().toISOString(),
+      ...draft,
+    };
+    if (!this.#records.claim(record.name, id))
+      throw nameTaken(call.call, record.name, this.#records.resolve(record.name));
+    try {
+      this.#records.put(record);
+      const raised = await this.#bridges.raiseNew(record, candidates, call);
+      this.#setup.emit('network:create', { time: new Date(), id, name: raised.name, labels: raised.labels });
+      return raised;
+    } catch (error) {
+      await this.#undo(record);
+      throw error;
+    }
+  }
+
+  async #undo(record: NetworkRecord): Promise<void> {
+    try {
+      await this.#bridges.takeDown(record, { force: true });
+    } catch (error) {
+      // It failed at making the bridge, so it may well fail at removing it.
+      if (errorCode(error) !== 'CTR_UNSUPPORTED' && errorCode(error) !== 'CTR_SYSCALL') throw error;
+      this.#bridges.forget(record);
+    }
+    this.#records.delete(record.id, [record.name]);
+  }
+
+  async #remove(record: NetworkRecord, call: string): Promise<void> {
+    const conflict = (reason: string, usedBy: readonly string[], remedy?: string): ConflictError =>
+      new ConflictError({
+        call,
+        kind: 'network',
+        ref: record.name,
+        reason,
+        usedBy,
+        ...(remedy === undefined ? {} : { remedy }),
+      });
+    if (record.name === defaultNetwork) throw conflict('is the default network, which cannot be removed', []);
+    if (!(await this.#bridges.takeDown(record, { force: true }))) {
+      const usedBy = this.#bridges
+        .presence(record)
+        .addresses.list()
+        .map(claim => claim.container);
+      throw conflict(
+        `${usedBy.length} ${usedBy.length === 1 ? 'container runs' : 'containers run'} on it`,
+        usedBy,
+        'Remove them first',
+      );
+    }
+    if (this.#records.delete(record.id, [record.name]))
+      this.#setup.emit('network:remove', { time: new Date(), id: record.id, name: record.name, labels: record.labels });
+  }
+
+  async #dispose(id: string): Promise<void> {
+    const record = this.#records.get(id);
+    if (record === undefined) return;
+    try {
+      await this.#remove(record, 'network.dispose');
+    } catch (error) {
+      this.#warn(`network ${record.name} could not be removed`, error);
+    }
+  }
+
+  #inspect(record: NetworkRecord): NetworkInfo {
+    const { id, name, driver, subnet, gateway, device, internal } = record;
+    const claims = this.#bridges.presence(record).addresses.list();
+    return Object.freeze({
+      ...{ id, name, driver, subnet, gateway, device, internal },
+      labels: Object.freeze({ ...record.labels }),
+      createdAt: new Date(record.createdAt),
+      containers: Object.freeze(Object.fromEntries(claims.map(claim => [claim.container, claim.ip]))),
+    });
+  }
+
+  #matching({ name, labels = {} }: Filter): NetworkRecord[] {
+    const named = (record: NetworkRecord): boolean =>
+      name === undefined || (typeof name === 'string' ? record.name === name : record.name.search(name) >= 0);
+    const labelled = (record: NetworkRecord): boolean =>
+      Object.entries(labels).every(([key, value]) =>
+        value === true ? Object.hasOwn(record.labels, key) : record.labels[key] === value,
+      );
+    return this.#records
+      .list()
+      .filter(record => named(record) && labelled(record))
+      .sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  #require(ref: string, call: string): NetworkRecord {
+    return this.#find(ref) ?? raise(notFound(call, ref));
+  }
+
+  #find(ref: string): NetworkRecord | undefined {
+    if (ref === '') return undefined;
+    if (/^[0-9a-f]{64}$/.test(ref)) return this.#records.get(ref);
+    const id = this.#records.resolve(ref);
+    if (id !== undefined) return this.#records.get(id);
+    if (!/^[0-9a-f]{4,63}$/.test(ref)) return undefined;
+    const [match, ...more] = this.#records.ids().filter(candidate => candidate.startsWith(ref));
+    return match === undefined || more.length > 0 ? undefined : this.#records.get(match);
+  }
+
+  #warn(message: string, error: unknown): void {
+    const reason = (error as Partial<Error> | undefined)?.message ?? String(error);
+    const cause = isEngineError(error) ? { error } : {};
+    this.#setup.emit('warning', { time: new Date(), message: `${message}: ${reason}`, ...cause });
+  }
+}
+
+function newId(): string {
+  return randomBytes(32).toString('hex');
+}
+
+/** Device names have at most 15 bytes. The default network of the usual store has one that people can remember. */
+function deviceName(id: string, name: string, root: string): string {
+  return name === defaultNetwork && root === defaultRoot() ? 'tsc0' : `tsc${id.slice(0, 12)}`;
+}
+
+function raise(error: Error): never {
+  throw error;
+}
