@@ -31,7 +31,8 @@ export type ResourceKind =
   | 'address'
   | 'port'
   | 'file'
-  | 'user';
+  | 'user'
+  | 'group';
 
 /** How a process ended. */
 export interface ExitStatus {
