@@ -457,12 +457,25 @@ static int start(struct loop *loop, int fd, const union address *address, const 
   return 0;
 }
 
+/* The address that failed, as people write it: 127.0.0.1:80, [::1]:80. */
+static void describe(const union address *address, const char *hosts, const char *ports, char *out, size_t size) {
+  int saved = errno;
+  char host[INET6_ADDRSTRLEN] = "";
+  if (address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6) {
+    show_address(address, host, sizeof host);
+    snprintf(out, size, address->any.sa_family == AF_INET ? "%s:%u" : "[%s]:%u", host, port_of(address));
+  } else {
+    snprintf(out, size, "%.80s:%.16s", hosts, ports);
+  }
+  errno = saved;
+}
+
 /* proxy tcp hostIp[,hostIp6] hostPort[-lastHostPort] targetIp targetPort */
 int proxy_listen(struct loop *loop, const struct op *op) {
   char about[128];
   const char *hosts = op_text(op, 2), *ports = op_text(op, 3), *target_ip = op_text(op, 4), *call = "parse";
   long long target_port = op_number(op, 5, 0);
-  struct binding binding;
+  struct binding binding = {.count = 0};
   union address target;
   unsigned first = 0, last = 0;
   snprintf(about, sizeof about, "%.80s:%.16s", hosts, ports);
@@ -475,7 +488,10 @@ int proxy_listen(struct loop *loop, const struct op *op) {
     return fail("publish", "parse", target_ip);
   if (parse_range(ports, &first, &last) < 0) return fail("publish", "parse", about);
   if (prepare_shared(loop) < 0) return fail("publish", "timerfd_create", about);
-  if (bind_range(hosts, first, last, &binding, &call) < 0) return fail("publish", call, about);
+  if (bind_range(hosts, first, last, &binding, &call) < 0) {
+    describe(&binding.address[binding.count], hosts, ports, about, sizeof about);
+    return fail("publish", call, about);
+  }
   for (unsigned i = 0; i < binding.count; i++)
     if (start(loop, binding.fd[i], &binding.address[i], &target) < 0) {
       int saved = errno;
