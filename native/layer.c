@@ -6,21 +6,21 @@
  * target its root directory, drops to the file capabilities and sets no_new_privs: a path has nowhere to lead to, and a
  * mistake in here little to misuse.
  *
- * Plan: "target" DIRECTORY; "whiteouts" overlay|delete [trusted|user]; "limits" BYTES ENTRIES; "idmap" uid|gid INSIDE
- * OUTSIDE COUNT (any number); "owners" ignore; "sync" (everything is on disk before "done").
- * Facts: {"fact":"done","entries":…,"bytes":…,"sha256":…,"skippedXattrs":…,"skippedDevices":…}, or "error" with a "reason" where
- * the archive is to blame: stages layer-parse (malformed), layer-path (leads out, or nowhere), layer-limit.
+ * Plan: "target" DIRECTORY; "whiteouts" overlay|delete [trusted|user]; "decode" gzip, or "decode" exec PROGRAM [ARGUMENT…];
+ * "limits" BYTES ENTRIES; "idmap" uid|gid INSIDE OUTSIDE COUNT (any number); "owners" ignore; "sync" (everything is on disk
+ * before "done").
+ * Facts: {"fact":"done","entries":…,"bytes":…,"sha256":…,"skippedXattrs":…,"skippedDevices":…}, where bytes and sha256 are of
+ * the tar, so the digest is the layer's diffID; or "error" with a "reason" where the archive is to blame: stages layer-parse
+ * (malformed), layer-path (leads out, or nowhere), layer-decode, layer-limit.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
+#include "layer_decode.h"
 #include "layer_tar.h"
 #include "layer_tree.h"
 #include "modes.h"
@@ -32,6 +32,7 @@ struct layer {
   struct tree tree;
   struct id_range uids[340], gids[340]; /* As many as the kernel takes. */
   const char *target;
+  const struct op *decode;
   uint64_t max_bytes, max_entries;
   bool sync;
 };
@@ -72,6 +73,7 @@ static int read_plan(const struct plan *plan, struct layer *layer) {
       bool users = strcmp(op_text(op, 1), "uid") == 0;
       if (add_range(users ? layer->uids : layer->gids, users ? &tree->uid_count : &tree->gid_count, op) < 0) return -1;
     } else if (op_is(op, "owners")) tree->ignore_owners = strcmp(op_text(op, 1), "ignore") == 0;
+    else if (op_is(op, "decode")) layer->decode = op;
     else if (op_is(op, "sync")) layer->sync = true;
     else ok = false;
     if (!ok) {
@@ -84,18 +86,12 @@ static int read_plan(const struct plan *plan, struct layer *layer) {
   return fail("layer-plan", "plan", "target");
 }
 
-static int drop_capabilities(uint64_t keep) {
-  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-  struct __user_cap_data_struct data[2], now[2];
-  if (syscall(SYS_capget, &header, now) < 0) return -1;
-  for (int i = 0; i < 2; i++) {
-    uint32_t wanted = (uint32_t)(keep >> (32 * i));
-    data[i] = (struct __user_cap_data_struct){.effective = wanted & now[i].permitted, .permitted = wanted & now[i].permitted};
-  }
-  /* The bounding set only matters to an exec, of which there is none, and no_new_privs covers it. */
-  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -1;
-  return (int)syscall(SYS_capset, &header, data);
-}
+#ifdef __SANITIZE_ADDRESS__
+/* The sanitizer's leak check reads /proc, which is not there after chroot. */
+static int without_proc;
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void) { return without_proc; }
+#endif
 
 static int confine(struct layer *layer) {
   struct tree *tree = &layer->tree;
@@ -103,6 +99,9 @@ static int confine(struct layer *layer) {
   if (tree->root < 0) return fail("layer-target", "open", layer->target);
   if (fchdir(tree->root) < 0) return fail("layer-target", "fchdir", layer->target);
   if (chroot(".") < 0) return fail("layer-chroot", "chroot", layer->target);
+#ifdef __SANITIZE_ADDRESS__
+  without_proc = 1;
+#endif
   uint64_t keep = BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_MKNOD) | BIT(CAP_SETFCAP);
   /* trusted.overlay.opaque can be set with CAP_SYS_ADMIN only: the price of overlayfs's own format. Delete mode does without
    * (other trusted.* attributes are then left out), and so does user.overlay.opaque. */
@@ -139,12 +138,17 @@ static int extract(struct layer *layer, struct tar_reader *reader, uint64_t *ent
 int layer_main(const struct plan *plan) {
   static struct layer layer;
   struct tar_reader reader;
+  struct decoder decoder = {.pid = -1};
   uint64_t entries = 0;
-  if (read_plan(plan, &layer) < 0 || confine(&layer) < 0) return 1;
-  if (tar_open(&reader, STDIN_FILENO, layer.max_bytes) < 0) {
+  if (read_plan(plan, &layer) < 0) return 1;
+  int input = layer.decode ? decode_start(&decoder, layer.decode) : STDIN_FILENO;
+  if (input < 0 || confine(&layer) < 0) return 1;
+  if (tar_open(&reader, input, layer.max_bytes) < 0) {
     fail("layer-read", "malloc", "");
     return 1;
   }
+  reader.at_end = decode_finish;
+  reader.context = &decoder;
   int result = extract(&layer, &reader, &entries);
   if (result == 0) {
     char hex[65];

@@ -79,7 +79,13 @@ static int fill(struct tar_reader *reader, size_t want) {
       reader->reason = NULL;
       return -1;
     }
-    if (n == 0) reader->eof = true;
+    if (n == 0) {
+      reader->eof = true;
+      reader->reason = reader->at_end ? reader->at_end(reader->context) : NULL;
+      if (!reader->reason) continue;
+      errno = EIO;
+      return -1;
+    }
     sha256_update(&reader->digest, reader->buffer + reader->end, (size_t)n);
     reader->end += (size_t)n;
     reader->bytes += (uint64_t)n;

@@ -44,6 +44,9 @@ struct tar_reader {
   uint64_t max_bytes;
   const char *reason; /* What was wrong, after a -1 with EBADMSG (malformed), EFBIG (limit); NULL when a read failed. */
   uint64_t bytes;     /* Read so far. */
+  /* Called once at the end of fd, when set: says what went wrong upstream, or NULL. */
+  const char *(*at_end)(void *context);
+  void *context;
   struct sha256 digest; /* Of all bytes read so far. */
 
   char *buffer;

@@ -23,8 +23,9 @@ int tree_refuse(const char *stage, const char *path, const char *reason) {
 int tree_fail_reader(const struct tar_reader *reader, const char *path) {
   int saved = errno;
   if (!reader->reason) return fail("layer-read", "read", path);
-  if (saved == EFBIG) {
-    fact("error", "stage", "layer-limit", "syscall", "layer", "errno", "EFBIG", "path", path, "reason", reader->reason, NULL);
+  if (saved == EFBIG || saved == EIO) {
+    const char *stage = saved == EIO ? "layer-decode" : "layer-limit";
+    fact("error", "stage", stage, "syscall", "layer", "errno", errno_name(saved), "path", path, "reason", reader->reason, NULL);
     return -1;
   }
   return tree_refuse("layer-parse", path, reader->reason);
@@ -76,6 +77,7 @@ void tree_close(struct tree *tree) {
   free(tree->times);
   tree->times = NULL;
   tree->time_count = 0;
+  written_free(&tree->written);
 }
 
 /* The parent's descriptor stays open as long as the entries are neighbours, which in a tar they mostly are. */

@@ -65,7 +65,7 @@ int tree_finish(struct tree *tree);
 
 /* As fail(), with a reason in words: for what is wrong with the archive and not with the machine. Always -1. */
 int tree_refuse(const char *stage, const char *path, const char *reason);
-/* Fails with what the reader says: layer-parse, layer-limit or layer-read. Always -1. */
+/* Fails with what the reader says: layer-parse, layer-limit, layer-decode or layer-read. Always -1. */
 int tree_fail_reader(const struct tar_reader *reader, const char *path);
 
 /* Lexical clean, as Go's path.Clean, but relative to the root: "" is the root. -1 when it leaves the root or is too long. */

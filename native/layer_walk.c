@@ -64,6 +64,12 @@ int written_add(struct name_set *set, dev_t dev, ino_t ino, const char *name) {
   return 0;
 }
 
+void written_free(struct name_set *set) {
+  for (size_t i = 0; i < set->capacity; i++) free(set->keys[i].name);
+  free(set->keys);
+  memset(set, 0, sizeof *set);
+}
+
 /* ---- finding directories ---- */
 
 int mark_opaque(struct tree *tree, int fd) {

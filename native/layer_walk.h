@@ -21,6 +21,7 @@ int mark_opaque(struct tree *tree, int fd);
 int make_opaque(struct tree *tree, int parent, const char *name);
 
 int written_add(struct name_set *set, dev_t dev, ino_t ino, const char *name);
+void written_free(struct name_set *set);
 bool written_has(const struct name_set *set, dev_t dev, ino_t ino, const char *name);
 
 #endif
