@@ -169,6 +169,11 @@ export class Store implements AsyncDisposable {
     for (const sweep of this.#sweeps) await sweep();
   }
 
+  /** Takes a tree out of sight now and deletes it in the background. `false` when there is no such tree. */
+  discard(path: string): boolean {
+    return attempt('store.discard', path, () => this.#trash.discard(path));
+  }
+
   /** Lets go of files, and waits for what is being deleted. */
   async close(): Promise<void> {
     this.journal.close();
