@@ -225,7 +225,7 @@ static void record_exit(struct monitor *monitor) {
 
 static void remove_run_dir(const struct plan *plan) {
   const struct op *run = plan_find(plan, "run-dir");
-  static const char *const names[] = {"monitor.sock", "running"};
+  static const char *const names[] = {"monitor.sock", "running", "network.json"};
   char path[4096];
   if (!run) return;
   for (size_t i = 0; i < countof(names); i++) {

@@ -1,0 +1,307 @@
+import { readFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+
+import { InvalidStateError, NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
+import { joinMonitor } from '../runtime/monitor.js';
+import { signalNumber } from '../runtime/signals.js';
+import type { AbortOptions } from '../types.js';
+import { abortable, sleep } from '../util/abort.js';
+import type { Containers } from './containers.js';
+import { inspectRecord, type ContainerInfo } from './inspect.js';
+import { readLog } from './logs.js';
+import type { ExecOptions, LogLine, LogOptions, SpawnOptions, StopOptions } from './options.js';
+import { collect, toProcess, type Process } from './process.js';
+import type { Condition } from './ready.js';
+import type { ContainerRecord } from './record.js';
+import { statusOf } from './live.js';
+
+/** A container. A handle: what changes is asked for with {@link Container.inspect}. */
+export class Container {
+  /** 64 hexadecimal digits. */
+  readonly id: string;
+  /** As it was named when this handle was made. */
+  readonly name: string;
+  readonly #home: Containers;
+
+  private constructor(home: Containers, record: ContainerRecord) {
+    this.#home = home;
+    this.id = record.id;
+    this.name = record.name;
+  }
+
+  /** @internal */
+  static of(home: Containers, record: ContainerRecord): Container {
+    return new Container(home, record);
+  }
+
+  /**
+   * What is known of it now, as a frozen copy.
+   *
+   * @throws {@link NotFoundError} when it was removed.
+   */
+  async inspect(options: AbortOptions = {}): Promise<ContainerInfo> {
+    options.signal?.throwIfAborted();
+    const record = this.#record('container.inspect');
+    return inspectRecord(record, this.#home.live.state(this.id), this.#home.endpoints(record), this.#home.ports(record));
+  }
+
+  /**
+   * Starts it, again if it has ended. Resolves when its command has been executed; one that runs already is left alone.
+   *
+   * @throws {@link StartError} when the command cannot be executed.
+   * @throws {@link ConflictError} when a port or address is taken.
+   */
+  async start(options: AbortOptions = {}): Promise<void> {
+    const record = this.#record('container.start');
+    await this.#home.start(record, { call: 'container.start', attach: false, ...options });
+  }
+
+  /**
+   * Stops it: the stop signal, then SIGKILL after `graceMs`. One that has ended resolves with how it ended.
+   *
+   * @returns How it ended. A non-zero exit is a value here, not an exception.
+   * @throws {@link InvalidStateError} when it was never started.
+   * @throws `options.signal.reason` when aborted; the stop signal has been sent by then, SIGKILL will not be.
+   * @see {@link https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md | image-spec v1.1.1, config.md, `StopSignal`}
+   */
+  async stop(options: StopOptions = {}): Promise<ExitStatus> {
+    options.signal?.throwIfAborted();
+    const record = this.#record('container.stop');
+    const running = await this.#home.live.join(record);
+    if (running === undefined) return this.#ended(record, 'container.stop');
+    const { monitored } = running;
+    const timer = new AbortController();
+    const signal = options.signal === undefined ? timer.signal : AbortSignal.any([options.signal, timer.signal]);
+    monitored.connection.op('kill', signalNumber(record.config.stopSignal));
+    const grace = sleep(options.graceMs ?? record.config.stopGraceMs, signal).then(
+      () => monitored.connection.op('kill', signalNumber('SIGKILL')),
+      () => {}, // Ended in time, or given up on.
+    );
+    try {
+      return statusOf(await abortable(monitored.holding(monitored.exited), options.signal));
+    } finally {
+      timer.abort();
+      await grace;
+    }
+  }
+
+  /** Stops it, if it runs, and starts it. */
+  async restart(options: StopOptions = {}): Promise<void> {
+    const record = this.#record('container.restart');
+    if (this.#home.live.state(this.id).name === 'running') await this.stop(options);
+    await this.#home.start(record, { call: 'container.restart', attach: false, ...options });
+  }
+
+  /**
+   * Sends a signal to its first process, by name or number. @defaultValue `'SIGKILL'`, as Docker
+   *
+   * @throws {@link InvalidStateError} when it does not run.
+   */
+  async kill(signal: NodeJS.Signals | number = 'SIGKILL', options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    const number = signalNumber(signal);
+    const running = await this.#home.live.require(this.#record('container.kill'), 'container.kill');
+    running.monitored.connection.op('kill', number);
+    // SIGKILL cannot be ignored: waiting for its effect makes `remove` after `kill` work without a race.
+    if (number === 9) await abortable(running.monitored.holding(running.monitored.exited), options.signal);
+  }
+
+  /**
+   * Resolves when the first process has ended. A failure is a value here.
+   *
+   * @throws {@link InvalidStateError} when it was never started.
+   */
+  async wait(options: AbortOptions = {}): Promise<ExitStatus> {
+    options.signal?.throwIfAborted();
+    const record = this.#record('container.wait');
+    const running = await this.#home.live.join(record);
+    if (running === undefined) return this.#ended(record, 'container.wait');
+    return statusOf(await abortable(running.monitored.holding(running.monitored.exited), options.signal));
+  }
+
+  /**
+   * Resolves when all conditions hold.
+   *
+   * @throws {@link InvalidStateError} as soon as the container ends first, with its last lines of output.
+   */
+  async waitFor(condition: Condition | readonly Condition[], options: AbortOptions = {}): Promise<void> {
+    const conditions = typeof condition === 'function' ? [condition] : condition;
+    const stop = new AbortController();
+    const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
+    const waiting = Promise.all(conditions.map(async one => one(this, { signal })));
+    const exit = this.wait({ signal }).then(async status => {
+      throw new InvalidStateError({
+        call: 'container.waitFor',
+        kind: 'container',
+        ref: this.name,
+        state: `exited with ${status.exitCode ?? status.signal}`,
+        expected: ['running'],
+        remedy: `Its last lines: ${await this.#lastLines()}`,
+      });
+    });
+    waiting.catch(() => {});
+    exit.catch(() => {});
+    try {
+      await Promise.race([waiting, exit]);
+    } finally {
+      stop.abort();
+    }
+  }
+
+  /**
+   * Runs a command in it to its end and collects its output.
+   *
+   * @throws {@link StartError} when it cannot be executed, {@link ExitError} when it fails (unless `reject` is `false`).
+   * @throws {@link InvalidStateError} when the container does not run.
+   * @throws `options.signal.reason` when aborted; the process was killed by then.
+   */
+  async exec(command: readonly string[], options: ExecOptions = {}): Promise<ProcessResult> {
+    options.signal?.throwIfAborted();
+    const record = this.#record('container.exec');
+    const stdin = options.input !== undefined;
+    const monitored = await this.#home.exec(record, command, { call: 'container.exec', ...options, stdin });
+    try {
+      return await collect(monitored, command, 'container.exec', options);
+    } catch (error) {
+      throw this.#home.explain(error, { call: 'container.exec', ref: record.name, command });
+    }
+  }
+
+  /** Starts a command in it and hands over its streams. Disposing kills it. */
+  async spawn(command: readonly string[], options: SpawnOptions = {}): Promise<Process> {
+    options.signal?.throwIfAborted();
+    const record = this.#record('container.spawn');
+    const context = { call: 'container.spawn', ref: record.name, command };
+    const monitored = await this.#home.exec(record, command, { stdin: true, ...options, ...context });
+    // The streams before the first await: not a byte of output may come before there is somebody to take it.
+    const process = toProcess(monitored, 0, 'kill');
+    try {
+      const { pid } = await monitored.started;
+      return Object.assign(process, { pid });
+    } catch (error) {
+      throw this.#home.explain(error, context);
+    }
+  }
+
+  /**
+   * The streams of the main process, from now on; what it wrote before is in {@link Container.logs}. Its standard input
+   * can be written to when the container was created with `stdin: true`. Disposing detaches, it does not kill.
+   *
+   * @throws {@link InvalidStateError} when it does not run.
+   */
+  async attach(options: AbortOptions = {}): Promise<Process> {
+    options.signal?.throwIfAborted();
+    const record = this.#record('container.attach');
+    const { started } = await this.#home.live.require(record, 'container.attach');
+    const monitored = await joinMonitor(`${this.#home.live.paths(this.id).runDir}/monitor.sock`);
+    if (monitored === undefined) {
+      throw new InvalidStateError({ call: 'container.attach', kind: 'container', ref: record.name, state: 'exited', expected: ['running'] });
+    }
+    const process = toProcess(monitored, started.pid, 'detach');
+    monitored.connection.op('attach');
+    return process;
+  }
+
+  /** The lines of its log, from the first one on. With `follow`, until it ends. */
+  async *logs(options: LogOptions = {}): AsyncGenerator<LogLine, void, undefined> {
+    const record = this.#record('container.logs');
+    if (record.config.log.driver === 'none') {
+      throw new InvalidStateError({
+        call: 'container.logs',
+        kind: 'container',
+        ref: record.name,
+        state: 'created with log driver none',
+        expected: ["created with log: {driver: 'json-file'}"],
+      });
+    }
+    const running = await this.#home.live.join(record);
+    yield* readLog(
+      {
+        path: this.#home.logPath(record),
+        maxFiles: record.config.log.maxFiles ?? 1,
+        ended: async () => running?.monitored.holding(running.monitored.exited),
+      },
+      options,
+    );
+  }
+
+  /**
+   * Removes it, and the volumes without a name that were made for it.
+   *
+   * @param options.force - Kills it first if it runs. Default `false`.
+   * @throws {@link InvalidStateError} when it runs and `force` is not set.
+   */
+  async remove(options: AbortOptions & { readonly force?: boolean; readonly volumes?: boolean } = {}): Promise<void> {
+    await this.#home.remove(this.#record('container.remove'), options);
+  }
+
+  /**
+   * The host port that leads to `port`.
+   *
+   * @throws {@link NotFoundError} when that port is not published, or the container does not run.
+   */
+  port(port: number, protocol: 'tcp' | 'udp' = 'tcp'): number {
+    const mapping = this.#home.ports(this.#record('container.port')).find(each => each.container === port && each.protocol === protocol);
+    if (mapping === undefined) {
+      throw new NotFoundError({ call: 'container.port', kind: 'port', ref: `${this.name}:${port}/${protocol}`, remedy: 'Name it in `ports` when creating, and start the container' });
+    }
+    return mapping.host;
+  }
+
+  /** `address:port` at which this process reaches a port of the container, published or not. @internal */
+  async address(port: number): Promise<string> {
+    const record = this.#record('container.address');
+    const [endpoint] = this.#home.endpoints(record);
+    if (endpoint !== undefined) return `${endpoint.ip}:${port}`;
+    if (record.config.networkMode === 'host') return `127.0.0.1:${port}`;
+    throw new InvalidStateError({ call: 'container.dial', kind: 'container', ref: record.name, state: 'without a network', expected: ['on a network'] });
+  }
+
+  /** Connects to a port of it, published or not. */
+  async dial(port: number, options: AbortOptions = {}): Promise<Socket> {
+    const [host, number] = (await this.address(port)).split(':') as [string, string];
+    options.signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const socket = connect({ host, port: Number(number), ...(options.signal === undefined ? {} : { signal: options.signal }) });
+      socket.once('connect', () => resolve(socket));
+      socket.once('error', reject);
+    });
+  }
+
+  /** Whether anything inside listens on a TCP port, read from the container's own tables. @internal */
+  async listens(port: number): Promise<boolean> {
+    const running = await this.#home.live.require(this.#record('container.waitFor'), 'container.waitFor');
+    const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+    return ['tcp', 'tcp6'].some(table => listening(`/proc/${running.started.pid}/net/${table}`, suffix));
+  }
+
+  async #lastLines(): Promise<string> {
+    const lines: string[] = [];
+    try {
+      for await (const { text } of this.logs({ tail: 10 })) lines.push(text);
+    } catch {
+      // No log was kept: the status has to do.
+    }
+    return JSON.stringify(lines.join('\n'));
+  }
+
+  #record(call: string): ContainerRecord {
+    return this.#home.record(this.id, call);
+  }
+
+  #ended(record: ContainerRecord, call: string): ExitStatus {
+    const state = this.#home.live.state(record.id);
+    if (state.name === 'exited') return statusOf(state.ended);
+    throw new InvalidStateError({ call, kind: 'container', ref: record.name, state: state.name, expected: ['running', 'exited'] });
+  }
+}
+
+function listening(table: string, suffix: string): boolean {
+  // sl local_address rem_address st …: 0A is LISTEN.
+  return readFileSync(table, 'latin1')
+    .split('\n')
+    .some(line => {
+      const [, local, , state] = line.trim().split(/\s+/);
+      return state === '0A' && local?.endsWith(suffix) === true;
+    });
+}

@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+
+import { InvalidStateError, type ExitStatus } from '../errors.js';
+import { joinMonitor, type Ended, type MonitoredProcess, type Started } from '../runtime/monitor.js';
+import type { ContainerContext } from './context.js';
+import type { ContainerRecord } from './record.js';
+import { readState, type State, type StatePaths } from './state.js';
+
+/** A container that runs, with the conversation with its monitor. */
+export interface Running {
+  readonly monitored: MonitoredProcess;
+  readonly started: Started;
+}
+
+/**
+ * The containers that this process talks to. Whoever holds a handle of the same container shares the conversation; one
+ * that another process started is joined when it is first needed.
+ */
+export class Live {
+  readonly #context: ContainerContext;
+  readonly #running = new Map<string, Running>();
+
+  constructor(context: ContainerContext) {
+    this.#context = context;
+  }
+
+  paths(id: string): StatePaths {
+    return {
+      runDir: join(this.#context.store.runRoot, 'c', id.slice(0, 12)),
+      exitFile: join(this.#context.records.directory(id), 'exit.json'),
+    };
+  }
+
+  state(id: string): State {
+    const known = this.#running.get(id);
+    return known === undefined ? readState(this.paths(id)) : { name: 'running', started: known.started };
+  }
+
+  /** From the moment it runs until its end has been told. */
+  add(record: ContainerRecord, running: Running, options: { readonly own: boolean }): void {
+    const { id, labels } = record;
+    this.#running.set(id, running);
+    // The one who started it tells of its end, in the journal too; several may have joined.
+    if (!options.own) {
+      void running.monitored.exited.then(() => {
+        if (this.#running.get(id) === running) this.#running.delete(id);
+      });
+      return;
+    }
+    void running.monitored.exited.then(ended => {
+      if (this.#running.get(id) === running) this.#running.delete(id);
+      this.#context.emit('container:exit', { time: ended?.finishedAt ?? new Date(), id, labels, status: statusOf(ended) });
+    });
+  }
+
+  /** The conversation, if this process has one. */
+  peek(id: string): Running | undefined {
+    return this.#running.get(id);
+  }
+
+  /**
+   * The conversation with a running container.
+   *
+   * @throws {@link InvalidStateError} when it does not run.
+   */
+  async require(record: ContainerRecord, call: string): Promise<Running> {
+    const running = await this.join(record);
+    if (running !== undefined) return running;
+    throw new InvalidStateError({ call, kind: 'container', ref: record.name, state: this.state(record.id).name, expected: ['running'] });
+  }
+
+  async join(record: ContainerRecord): Promise<Running | undefined> {
+    const known = this.#running.get(record.id);
+    if (known !== undefined) return known;
+    const state = this.state(record.id);
+    if (state.name !== 'running') return undefined;
+    const monitored = await joinMonitor(join(this.paths(record.id).runDir, 'monitor.sock'));
+    if (monitored === undefined) return undefined;
+    const other = this.#running.get(record.id);
+    if (other !== undefined) {
+      monitored.connection.destroy();
+      return other;
+    }
+    const running = { monitored, started: state.started };
+    this.add(record, running, { own: false });
+    return running;
+  }
+
+  /** Hangs up where nothing depends on it. A container with lifetime `process` needs the conversation: it is its life. */
+  close(): void {
+    for (const [id, { monitored }] of this.#running) {
+      if (this.#context.records.get(id)?.lifetime !== 'process') monitored.connection.destroy();
+    }
+    this.#running.clear();
+  }
+}
+
+/** How it ended, as users see it. One whose monitor was killed was killed with it. */
+export function statusOf(ended: Ended | undefined): ExitStatus {
+  if (ended === undefined) return { exitCode: undefined, signal: 'SIGKILL', oomKilled: false, durationMs: 0 };
+  const { exitCode, signal, oomKilled, durationMs } = ended;
+  return { exitCode, signal, oomKilled, durationMs };
+}

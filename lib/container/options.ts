@@ -1,0 +1,145 @@
+import type { Readable } from 'node:stream';
+
+import type { Image } from '../image/image.js';
+import type { PortMapping } from '../network/ports.js';
+import type { AbortOptions, Labels, PlatformString, Resources } from '../types.js';
+import type { Mount } from '../volume/mount.js';
+
+/** What a process is run with. Omitted fields come from the image. */
+export interface ProcessOptions {
+  /** Added to the image's; a name that is in both has this value. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The working directory, absolute. Made if it is not there (for the first process only). */
+  readonly cwd?: string;
+  /** `name`, `uid`, `name:group` or `uid:gid`. */
+  readonly user?: string;
+  /** Whether it gets a terminal. Then its standard error comes on standard output. @defaultValue `false` */
+  readonly tty?: boolean;
+}
+
+/** How a container is on a network. */
+export interface Attachment {
+  /** Its name or id. */
+  readonly network: string;
+  /** Further names by which others on it find the container. */
+  readonly aliases?: readonly string[];
+  /** A certain address of its subnet. */
+  readonly ip?: string;
+}
+
+/** How the output of the first process is kept. */
+export type LogOptionsOnCreate =
+  | {
+      readonly driver: 'json-file';
+      /** A file that grows beyond this is rotated. Default: never. */
+      readonly maxBytes?: number;
+      /** Files that are kept when rotated. @defaultValue `1` */
+      readonly maxFiles?: number;
+    }
+  | { readonly driver: 'none' };
+
+/** What a container is made of. */
+export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
+  /** A reference, an id, or a handle. Pulled when it is missing: see `pull`. */
+  readonly image: string | Image;
+  /** Default: two words, drawn by lot. */
+  readonly name?: string;
+  /** In place of the image's Cmd. */
+  readonly command?: readonly string[];
+  /** In place of the image's Entrypoint, and then the image's Cmd is not used either. `[]` for none. */
+  readonly entrypoint?: readonly string[];
+  /** Added to the image's. */
+  readonly labels?: Labels;
+  /** Binds, volumes and tmpfs, in any order. */
+  readonly mounts?: readonly Mount[];
+  /** Ports to publish. A number stands for that port inside and a free one of the host. */
+  readonly ports?: readonly (number | PortMapping)[];
+  /** Names of networks, `'none'` alone or `'host'` alone. @defaultValue `['bridge']` */
+  readonly networks?: readonly (string | Attachment)[];
+  /** Limits. */
+  readonly resources?: Resources;
+  /** Whether the root file system is read-only. @defaultValue `false` */
+  readonly readOnly?: boolean;
+  /** Default: the first twelve digits of the id, as Docker. */
+  readonly hostname?: string;
+  /** Lines for `/etc/hosts`: name to address. */
+  readonly extraHosts?: Readonly<Record<string, string>>;
+  /** Name servers. Default: the host's. */
+  readonly dns?: readonly string[];
+  /** Added to and taken from Docker's fourteen; `ALL` is a word for all. */
+  readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
+  /** A profile in Docker's JSON form, or `'unconfined'`. Default: Docker's own profile. */
+  readonly seccomp?: 'unconfined' | object;
+  /** No exec inside gains privileges: set-user-ID bits do nothing. @defaultValue `false` */
+  readonly noNewPrivileges?: boolean;
+  /** A small first process in front of the command, which forwards signals and reaps. @defaultValue `false` */
+  readonly init?: boolean;
+  /** Namespaced kernel settings: `net.…`, `kernel.shm…`, `kernel.msg…`, `kernel.sem`, `fs.mqueue.…`. */
+  readonly sysctls?: Readonly<Record<string, string>>;
+  /** The size of `/dev/shm`, in bytes. @defaultValue `67_108_864` */
+  readonly shmSizeBytes?: number;
+  /** What `stop` sends first. Default: the image's StopSignal, else SIGTERM. */
+  readonly stopSignal?: NodeJS.Signals;
+  /** Between the stop signal and SIGKILL, in milliseconds. @defaultValue `10_000` */
+  readonly stopGraceMs?: number;
+  /** Whether the first process can be written to: see `attach`. @defaultValue `false` */
+  readonly stdin?: boolean;
+  /** How output is kept. @defaultValue `{driver: 'json-file'}` */
+  readonly log?: LogOptionsOnCreate;
+  /** `process` ends with the process that created it, however that ends; `detached` runs on. @defaultValue `'process'` */
+  readonly lifetime?: 'process' | 'detached';
+  /** Which of a tag's platforms. Default: the host's. */
+  readonly platform?: PlatformString;
+  /** When to ask the registry. @defaultValue `'missing'` */
+  readonly pull?: 'always' | 'missing' | 'never';
+}
+
+/** How a command is run to its end. */
+export interface ExecOptions extends ProcessOptions, AbortOptions {
+  /** What it reads. Default: nothing, `/dev/null`. */
+  readonly input?: string | Uint8Array | Readable;
+  /** `false` returns a failed result instead of throwing `ExitError`. @defaultValue `true` */
+  readonly reject?: boolean;
+  /** Kept per stream, in bytes; what is over is dropped and `truncated` is set. @defaultValue `10_485_760` */
+  readonly maxOutputBytes?: number;
+}
+
+/** How a command is started. */
+export interface SpawnOptions extends ProcessOptions, AbortOptions {
+  /** Whether its standard input is open. @defaultValue `true` */
+  readonly stdin?: boolean;
+  /** All of Docker's capabilities and no seccomp filter. @defaultValue `false` */
+  readonly privileged?: boolean;
+}
+
+/** How `stop` goes about it. */
+export interface StopOptions extends AbortOptions {
+  /** Between the stop signal and SIGKILL, in milliseconds. Default: the container's `stopGraceMs`, `10_000`. */
+  readonly graceMs?: number;
+}
+
+/** Which lines, and until when. */
+export interface LogOptions extends AbortOptions {
+  /** Goes on until the container ends. @defaultValue `false` */
+  readonly follow?: boolean;
+  /** Only the last so many. Default: all. */
+  readonly tail?: number;
+  /** Not those before. */
+  readonly since?: Date;
+  /** Not those after. */
+  readonly until?: Date;
+  /** Only this one. Default: both. */
+  readonly stream?: 'stdout' | 'stderr';
+}
+
+/** A line of output. */
+export interface LogLine {
+  /** When the monitor read it. */
+  readonly time: Date;
+  /** Where it was written to. */
+  readonly stream: 'stdout' | 'stderr';
+  /** UTF-8, without its newline. */
+  readonly text: string;
+  /** It was cut here, at 16 KiB or at the end of the output: no newline followed. */
+  readonly partial: boolean;
+}

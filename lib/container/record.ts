@@ -1,0 +1,57 @@
+import type { PortSpec } from '../network/ports.js';
+import type { Digest, Labels, Resources } from '../types.js';
+import type { SettledMount } from '../volume/mounts.js';
+import type { Attachment, LogOptionsOnCreate } from './options.js';
+
+/** How a container is connected: to networks of its own, to the host's, or to nothing. */
+export type NetworkMode = 'networks' | 'host' | 'none';
+
+/** Everything that was decided when the container was created. Starting it reads nothing else. */
+export interface ContainerConfig {
+  readonly entrypoint: readonly string[];
+  readonly command: readonly string[];
+  /** `NAME=value`, the image's and the user's; what start adds (HOSTNAME, HOME …) is not in it. */
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly user: string;
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  readonly hostname: string;
+  readonly stopSignal: NodeJS.Signals;
+  readonly stopGraceMs: number;
+  readonly mounts: readonly SettledMount[];
+  readonly ports: readonly PortSpec[];
+  readonly networkMode: NetworkMode;
+  readonly networks: readonly Attachment[];
+  readonly resources: Resources;
+  readonly readOnly: boolean;
+  readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
+  /** Absent: the default profile. */
+  readonly seccomp?: 'unconfined' | object;
+  readonly noNewPrivileges: boolean;
+  readonly init: boolean;
+  readonly sysctls: Readonly<Record<string, string>>;
+  readonly shmSizeBytes: number;
+  readonly extraHosts: Readonly<Record<string, string>>;
+  readonly dns: readonly string[];
+  readonly log: LogOptionsOnCreate;
+}
+
+/** A container on disk. What changes when it runs is not in it: see `state.ts`. */
+export interface ContainerRecord {
+  /** 64 hexadecimal digits. */
+  readonly id: string;
+  readonly name: string;
+  /** RFC 3339. */
+  readonly createdAt: string;
+  readonly image: { readonly id: Digest; readonly ref: string };
+  /** ChainIDs of its layers, lowest first. */
+  readonly chain: readonly Digest[];
+  readonly labels: Labels;
+  readonly lifetime: 'process' | 'detached';
+  /** Which process created it. */
+  readonly owner: string;
+  /** Volumes without a name that were made for it and go with it. */
+  readonly anonymousVolumes: readonly string[];
+  readonly config: ContainerConfig;
+}

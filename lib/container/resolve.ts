@@ -1,0 +1,101 @@
+import type { ImageRunConfig } from '../oci/image-spec.js';
+import { parseSignal } from '../runtime/signals.js';
+import { checkPorts } from '../network/ports.js';
+import type { Attachment, CreateContainerOptions } from './options.js';
+import type { ContainerConfig, NetworkMode } from './record.js';
+
+const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62})$/;
+const SYSCTL = /^(net\.|kernel\.(shm|msg|sem)|fs\.mqueue\.)[a-z0-9_.*/-]+$|^kernel\.sem$/;
+const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
+const DEFAULT_GRACE_MS = 10_000;
+
+/**
+ * Joins what the user asked for with what the image says, by Docker's rules. Checks everything that can be checked
+ * without touching the machine, but for the mounts: the volumes settle those.
+ *
+ * @throws `TypeError` for what no call can mean.
+ */
+export function resolveConfig(id: string, options: CreateContainerOptions, image: ImageRunConfig): Omit<ContainerConfig, 'mounts'> {
+  const { entrypoint, command } = resolveCommand(options, image);
+  const hostname = options.hostname ?? id.slice(0, 12);
+  check(HOST_NAME.test(hostname), 'hostname', hostname, 'letters, digits, dots and dashes, 63 at most');
+  const cwd = options.cwd ?? (image.WorkingDir || '/');
+  check(cwd.startsWith('/'), 'cwd', cwd, 'an absolute path');
+  for (const name of Object.keys(options.sysctls ?? {})) {
+    check(SYSCTL.test(name) && !name.includes('..'), 'sysctls', name, 'a namespaced setting: net.…, kernel.shm…, kernel.msg…, kernel.sem or fs.mqueue.…');
+  }
+  const { networkMode, networks } = resolveNetworks(options.networks ?? ['bridge']);
+  const ports = checkPorts('containers.create', options.ports ?? []);
+  if (ports.length > 0 && networkMode !== 'networks') {
+    throw new TypeError(`containers.create: ports: a container with networks: ['${networkMode}'] cannot publish ports. Leave one of the two out`);
+  }
+  return {
+    entrypoint,
+    command,
+    env: mergeEnv(image.Env ?? [], options.env ?? {}),
+    cwd,
+    user: options.user ?? image.User ?? '',
+    tty: options.tty ?? false,
+    stdin: options.stdin ?? false,
+    hostname,
+    stopSignal: options.stopSignal ?? stopSignalOf(image),
+    stopGraceMs: options.stopGraceMs ?? DEFAULT_GRACE_MS,
+    ports,
+    networkMode,
+    networks,
+    resources: options.resources ?? {},
+    readOnly: options.readOnly ?? false,
+    capabilities: { add: options.capabilities?.add ?? [], drop: options.capabilities?.drop ?? [] },
+    ...(options.seccomp === undefined ? {} : { seccomp: options.seccomp }),
+    noNewPrivileges: options.noNewPrivileges ?? false,
+    init: options.init ?? false,
+    sysctls: options.sysctls ?? {},
+    shmSizeBytes: options.shmSizeBytes ?? DEFAULT_SHM_BYTES,
+    extraHosts: options.extraHosts ?? {},
+    dns: options.dns ?? [],
+    log: options.log ?? { driver: 'json-file' },
+  };
+}
+
+/** Docker's table: a given entrypoint drops the image's command as well. */
+function resolveCommand(options: CreateContainerOptions, image: ImageRunConfig): { entrypoint: readonly string[]; command: readonly string[] } {
+  const entrypoint = options.entrypoint ?? image.Entrypoint ?? [];
+  const command = options.command ?? (options.entrypoint === undefined ? (image.Cmd ?? []) : []);
+  if (entrypoint.length + command.length === 0) {
+    throw new TypeError('containers.create: command: the image names none, so one must be given');
+  }
+  for (const word of [...entrypoint, ...command]) {
+    check(typeof word === 'string' && !word.includes('\0'), 'command', word, 'words without NUL bytes');
+  }
+  return { entrypoint, command };
+}
+
+/** The image's, in its order, then the user's; the later value of a name wins, in the earlier place. */
+export function mergeEnv(image: readonly string[], own: Readonly<Record<string, string>>): string[] {
+  const merged = new Map<string, string>();
+  for (const entry of image) {
+    const at = entry.indexOf('=');
+    if (at > 0) merged.set(entry.slice(0, at), entry.slice(at + 1));
+  }
+  for (const [name, value] of Object.entries(own)) {
+    check(name !== '' && !/[=\0]/.test(name) && !value.includes('\0'), 'env', name, 'names without = and NUL');
+    merged.set(name, value);
+  }
+  return [...merged].map(([name, value]) => `${name}=${value}`);
+}
+
+function resolveNetworks(given: readonly (string | Attachment)[]): { networkMode: NetworkMode; networks: readonly Attachment[] } {
+  const networks = given.map(item => (typeof item === 'string' ? { network: item } : item));
+  const special = networks.find(({ network }) => network === 'none' || network === 'host');
+  if (special === undefined) return networks.length === 0 ? { networkMode: 'none', networks } : { networkMode: 'networks', networks };
+  if (networks.length > 1) throw new TypeError(`containers.create: networks: '${special.network}' cannot be combined with others`);
+  return { networkMode: special.network as NetworkMode, networks: [] };
+}
+
+function stopSignalOf(image: ImageRunConfig): NodeJS.Signals {
+  return image.StopSignal === undefined || image.StopSignal === '' ? 'SIGTERM' : parseSignal(image.StopSignal).name;
+}
+
+function check(holds: boolean, option: string, value: unknown, expected: string): void {
+  if (!holds) throw new TypeError(`containers.create: ${option}: expected ${expected}, got ${JSON.stringify(value)} (${typeof value})`);
+}

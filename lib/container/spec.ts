@@ -1,0 +1,198 @@
+import { existsSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { planCgroups, type CgroupPlan } from '../host/cgroups-plan.js';
+import { readInLayers } from '../image/view.js';
+import { buildHostname, buildHosts } from '../network/hosts.js';
+import { buildResolv, hostResolv } from '../network/resolv.js';
+import { capabilitySets, type CapabilitySets } from '../runtime/capabilities.js';
+import { DEFAULT_PATH, cgroupMounts, defaultDevices, defaultMounts, defaultSymlinks, maskedPaths, readOnlyPaths } from '../runtime/defaults.js';
+import { seccompFilter } from '../runtime/seccomp-filter.js';
+import type { ContainerSpec, MountSpec, NamespaceKind, Op, ProcessSpec, RootSpec } from '../runtime/spec.js';
+import { resolveUser, type ResolvedUser } from '../runtime/users.js';
+import type { ContainerContext } from './context.js';
+import type { EndpointView } from './inspect.js';
+import type { ProcessOptions } from './options.js';
+import type { ContainerRecord } from './record.js';
+import type { StatePaths } from './state.js';
+
+interface SpecInput {
+  readonly call: string;
+  readonly attach: boolean;
+  readonly paths: StatePaths;
+  readonly logPath: string;
+  readonly endpoints: readonly EndpointView[];
+  readonly network: readonly Op[];
+}
+
+/** Answers all questions that are left when a container starts: what the monitor gets is to be carried out as it is. */
+export async function buildSpec(context: ContainerContext, record: ContainerRecord, input: SpecInput): Promise<ContainerSpec> {
+  const { config } = record;
+  const root = await rootOf(context, record);
+  const cgroups = cgroupsOf(context, record, input.call);
+  const cgroup = cgroups === undefined ? { mounts: [], readOnlyPaths: [] } : cgroupMounts(cgroups);
+  const command = [...config.entrypoint, ...config.command];
+  return {
+    lifetime: record.lifetime,
+    runDir: input.paths.runDir,
+    exitFile: input.paths.exitFile,
+    ...(config.log.driver === 'none' ? {} : { log: { path: input.logPath, maxBytes: config.log.maxBytes ?? 0, maxFiles: config.log.maxFiles ?? 1 } }),
+    attach: input.attach,
+    namespaces: namespaces(record),
+    joins: [],
+    cgroupNamespace: hasCgroupNamespace(context),
+    hostname: config.hostname,
+    mountpoint: mountpointOf(context),
+    root,
+    readOnlyRoot: config.readOnly,
+    mounts: [
+      ...defaultMounts({ shmBytes: config.shmSizeBytes }),
+      ...cgroup.mounts,
+      ...etcMounts(context, record, input.endpoints),
+      ...context.volumes.mountSpecs(config.mounts, input.call),
+    ],
+    devices: defaultDevices,
+    symlinks: defaultSymlinks,
+    maskedPaths: maskedPaths(),
+    readOnlyPaths: [...readOnlyPaths, ...cgroup.readOnlyPaths],
+    sysctls: config.sysctls,
+    ...(cgroups === undefined ? {} : { cgroups }),
+    network: input.network,
+    process: processOf(context, record, command, { call: input.call, stdin: config.stdin, tty: config.tty, cwd: config.cwd, user: config.user, first: true }),
+  };
+}
+
+/** The process of an exec: the container's settings, and what the caller changes of them. */
+export function execProcess(
+  context: ContainerContext,
+  record: ContainerRecord,
+  command: readonly string[],
+  options: ProcessOptions & { readonly call: string; readonly stdin: boolean; readonly privileged?: boolean },
+): ProcessSpec {
+  return processOf(context, record, command, {
+    ...options,
+    tty: options.tty ?? false,
+    cwd: options.cwd ?? record.config.cwd,
+    user: options.user ?? record.config.user,
+    first: false,
+  });
+}
+
+/** The namespaces that an exec enters. */
+export function namespacesOf(context: ContainerContext, record: ContainerRecord): (NamespaceKind | 'cgroup')[] {
+  return [...namespaces(record), ...(hasCgroupNamespace(context) ? (['cgroup'] as const) : [])];
+}
+
+/** `undefined` on a machine without any usable controller. */
+export function cgroupsOf(context: ContainerContext, record: ContainerRecord, call: string): CgroupPlan | undefined {
+  const host = context.cgroups();
+  // Planned also where there is none: a limit that was asked for is an error then, not a silence.
+  const plan = planCgroups(host, record.id, record.config.resources, { call });
+  return host.mode === 'none' ? undefined : plan;
+}
+
+function namespaces({ config }: ContainerRecord): NamespaceKind[] {
+  return config.networkMode === 'host' ? ['mnt', 'pid', 'ipc', 'uts'] : ['mnt', 'pid', 'ipc', 'uts', 'net'];
+}
+
+/** As Docker: private on version 2, the host's on version 1. */
+function hasCgroupNamespace(context: ContainerContext): boolean {
+  return context.cgroups().mode === 'v2';
+}
+
+/** One for all containers: each mounts its root there in its own namespace, where nobody else sees it. */
+function mountpointOf({ store }: ContainerContext): string {
+  return join(store.root, 'mnt');
+}
+
+async function rootOf({ store }: ContainerContext, record: ContainerRecord): Promise<RootSpec> {
+  const active = await store.snapshots.active(record.id, [...record.chain]);
+  if (active.kind === 'plain') return { kind: 'plain', dir: active.dir };
+  const { names, base, upper, work } = active;
+  // A container that ends with this process does not outlive a power cut either, so nothing of it need be synced: that
+  // spares every fsync inside, and the sync of the whole file system when it ends.
+  return { kind: 'overlay', lowers: names, base, upper, work, options: record.lifetime === 'process' ? 'volatile' : '' };
+}
+
+function etcMounts({ records }: ContainerContext, record: ContainerRecord, endpoints: readonly EndpointView[]): MountSpec[] {
+  const directory = records.directory(record.id);
+  return Object.entries(etcFiles(record, endpoints)).map(([name, text]) => {
+    const source = join(directory, name);
+    // Kept over restarts, as Docker keeps hostname and resolv.conf; hosts says where the container is now.
+    if (name === 'hosts' || !existsSync(source)) writeFileSync(source, text, { mode: 0o644 });
+    return { kind: 'bind', source, target: `/etc/${name}`, attributes: 0, recursive: false, create: 'file' };
+  });
+}
+
+function etcFiles({ config }: ContainerRecord, endpoints: readonly EndpointView[]): Record<string, string> {
+  const { hostname, extraHosts, dns } = config;
+  const hostGateway = endpoints.find(({ gateway }) => gateway !== undefined)?.gateway;
+  return {
+    hosts: buildHosts({ hostname, addresses: endpoints.map(({ ip }) => ip), extraHosts, hostGateway }),
+    hostname: buildHostname(hostname),
+    'resolv.conf': buildResolv(hostResolv(), dns.length === 0 ? {} : { dns }),
+  };
+}
+
+interface ProcessInput extends ProcessOptions {
+  readonly call: string;
+  readonly stdin: boolean;
+  readonly tty: boolean;
+  readonly cwd: string;
+  readonly user: string;
+  readonly privileged?: boolean;
+  /** The container's own first process. */
+  readonly first: boolean;
+}
+
+function processOf(context: ContainerContext, record: ContainerRecord, argv: readonly string[], input: ProcessInput): ProcessSpec {
+  const { config } = record;
+  const user = userOf(context, record, input.user, input.call);
+  const sets = capabilitySets(input.privileged === true ? { privileged: true } : config.capabilities, undefined, input.call);
+  const seccomp = input.privileged === true || config.seccomp === 'unconfined' ? undefined : filterOf(config.seccomp, sets);
+  return {
+    argv,
+    env: environment(record, input, user),
+    cwd: input.cwd,
+    createCwd: input.first,
+    uid: user.uid,
+    gid: user.gid,
+    groups: user.groups,
+    capabilities: sets,
+    ...(seccomp === undefined ? {} : { seccomp }),
+    noNewPrivileges: config.noNewPrivileges,
+    rlimits: [],
+    ...(input.tty ? { tty: { rows: 24, columns: 80 } } : {}),
+    stdin: input.stdin,
+    init: input.first && config.init,
+  };
+}
+
+function filterOf(profile: object | undefined, sets: CapabilitySets): Buffer {
+  return seccompFilter(profile, sets.names);
+}
+
+/** PATH, HOSTNAME and TERM come first and can be overridden, HOME last where nobody set it: as Docker and runc do. */
+function environment(record: ContainerRecord, input: ProcessInput, user: ResolvedUser): string[] {
+  const env = new Map<string, string>([['PATH', DEFAULT_PATH], ['HOSTNAME', record.config.hostname]]);
+  if (input.tty) env.set('TERM', 'xterm');
+  for (const entry of record.config.env) {
+    const at = entry.indexOf('=');
+    env.set(entry.slice(0, at), entry.slice(at + 1));
+  }
+  if (!input.first) for (const [name, value] of Object.entries(input.env ?? {})) env.set(name, value);
+  if (!env.has('HOME')) env.set('HOME', user.home);
+  return [...env].map(([name, value]) => `${name}=${value}`);
+}
+
+function userOf({ images, records }: ContainerContext, record: ContainerRecord, user: string, call: string): ResolvedUser {
+  const image = images.resolve(record.image.id, call);
+  const upper = join(records.directory(record.id), 'upper');
+  const read = (path: string): string | undefined => {
+    // Only where the container itself has changed something under /etc is there more to read than the image's own file.
+    const changed = existsSync(join(upper, 'etc'));
+    const bytes = changed ? readInLayers([{ dir: upper, opaque: [] }, ...image.views], path) : image.readFile(path);
+    return bytes?.toString('utf8');
+  };
+  return resolveUser(user, { passwd: read('/etc/passwd'), group: read('/etc/group') }, { call });
+}

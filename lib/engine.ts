@@ -1,0 +1,255 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { EventEmitter } from 'eventemitter3';
+
+import type { Container } from './container/container.js';
+import { Containers } from './container/containers.js';
+import type { CreateContainerOptions, ExecOptions } from './container/options.js';
+import { collect } from './container/process.js';
+import type { ContainerRecord } from './container/record.js';
+import { isEngineError, type ProcessResult } from './errors.js';
+import { CGROUP_PARENT, describeCgroups, type CgroupHost } from './host/cgroups.js';
+import { prepareCgroups } from './host/cgroups-control.js';
+import { dropCgroups, sweepCgroups } from './host/cgroups-remove.js';
+import { probeFeatures } from './host/features.js';
+import { Helper } from './host/helper.js';
+import type { Image } from './image/image.js';
+import { ImageCollection } from './image/images.js';
+import { Networks } from './network/networks.js';
+import type { CredentialProvider } from './registry/credentials.js';
+import { Store } from './store/store.js';
+import type { AbortOptions, EngineEvent, EngineEvents, Features, Logger, Owned, PlatformString, PruneReport } from './types.js';
+import { VolumeCollection } from './volume/volumes.js';
+
+/** How an engine is opened. */
+export interface EngineOptions extends AbortOptions {
+  /** Where everything is kept. Default: `/var/lib/tscontainer` as root, else `$XDG_DATA_HOME/tscontainer`. */
+  readonly root?: string;
+  /** Where sockets and running state are, on a file system that a reboot empties. Default: below `/run` or `$XDG_RUNTIME_DIR`. */
+  readonly runRoot?: string;
+  /** How layers are stacked. Default: `overlay` where the kernel can mount it on the store, else `plain` copies. */
+  readonly snapshotter?: 'overlay' | 'plain';
+  /** Which of an image's platforms. Default: the host's. */
+  readonly platform?: PlatformString;
+  /** Default: what `docker login` left in `~/.docker/config.json`. */
+  readonly credentials?: CredentialProvider;
+  /** `host[:port]` of registries that speak plain HTTP, besides those on loopback. */
+  readonly insecureRegistries?: readonly string[];
+  /** Where warnings go. Default: nowhere; they are events as well. */
+  readonly logger?: Logger;
+}
+
+/** Which events, and from when. */
+export interface EventOptions extends AbortOptions {
+  /** From this instant on. Default: from now. */
+  readonly since?: Date;
+  /** Only these. Default: all. */
+  readonly types?: readonly (keyof EngineEvents)[];
+  /** Only of things with these labels. */
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** Options of a container that is run to its end. */
+export type RunOptions = Omit<CreateContainerOptions, 'image' | 'command' | 'lifetime' | 'stdin'> & ExecOptions;
+
+/**
+ * A container engine in this process: no daemon, nothing global. Several engines, in any number of processes, may share
+ * one store.
+ */
+export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposable {
+  /** Where everything is kept. */
+  readonly root: string;
+  /** The images of the store. */
+  readonly images: ImageCollection;
+  /** The containers of the store. */
+  readonly containers: Containers;
+  /** The volumes of the store. */
+  readonly volumes: VolumeCollection;
+  /** The networks of the store. */
+  readonly networks: Networks;
+  readonly #store: Store;
+  readonly #helper: Helper;
+  readonly #logger: Logger | undefined;
+  #cgroups: CgroupHost | undefined;
+  #features: Promise<Features> | undefined;
+  #closed = false;
+
+  private constructor(store: Store, options: EngineOptions) {
+    super();
+    this.#store = store;
+    this.#logger = options.logger;
+    this.root = store.root;
+    this.#helper = new Helper(store.runRoot);
+    const records = store.records<ContainerRecord>('containers');
+    const emit = this.#publish.bind(this);
+    this.images = new ImageCollection({
+      store,
+      emit,
+      usedBy: id => records.list().filter(record => record.image.id === id).map(record => ({ id: record.id, running: this.containers.live.state(record.id).name === 'running' })),
+      ...(options.platform === undefined ? {} : { platform: options.platform }),
+      ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+      ...(options.insecureRegistries === undefined ? {} : { insecureRegistries: options.insecureRegistries }),
+    });
+    this.networks = new Networks({
+      store,
+      emit,
+      isRunning: id => this.containers.live.state(id).name === 'running',
+      usedBy: ({ id, name }) => records.list().filter(({ config }) => config.networks.some(({ network }) => network === name || network === id)).map(record => record.id),
+    });
+    this.volumes = new VolumeCollection({
+      store,
+      emit,
+      usedBy: name => records.list().filter(({ config }) => config.mounts.some(mount => mount.type === 'volume' && mount.source === name)).map(record => record.id),
+    });
+    this.containers = new Containers({
+      store,
+      records,
+      helper: this.#helper,
+      images: this.images,
+      networks: this.networks,
+      volumes: this.volumes,
+      cgroups: () => this.#preparedCgroups(),
+      emit,
+    });
+    store.registerRoots('containers', () => records.list().flatMap(record => record.chain.map(digest => ({ kind: 'snapshot' as const, digest }))));
+  }
+
+  /**
+   * Opens the store, makes it where there is none, and sweeps up what processes that were killed have left.
+   *
+   * @throws {@link UnsupportedError} when this is not Linux, or the helper was not built.
+   */
+  static async open(options: EngineOptions = {}): Promise<Engine> {
+    options.signal?.throwIfAborted();
+    let engine: Engine | undefined;
+    const store = await Store.open({
+      ...(options.root === undefined ? {} : { root: options.root }),
+      ...(options.runRoot === undefined ? {} : { runRoot: options.runRoot }),
+      ...(options.snapshotter === undefined ? {} : { driver: options.snapshotter }),
+      onWarning: (message, error) => engine?.warn(message, error),
+    });
+    mkdirSync(join(store.root, 'mnt'), { recursive: true, mode: 0o700 });
+    engine = new Engine(store, options);
+    engine.#helper.warm();
+    await engine.#sweep();
+    return engine;
+  }
+
+  /**
+   * The one-line case: pulls if missing, runs to the end, removes.
+   *
+   * @param command - In place of the image's Cmd.
+   * @throws {@link ExitError} when it fails, unless `reject` is `false`; {@link StartError} when it cannot be executed.
+   * @throws `options.signal.reason` when aborted; the container was killed and removed by then.
+   */
+  async run(image: string | Image, command?: readonly string[], options: RunOptions = {}): Promise<ProcessResult> {
+    const call = 'engine.run';
+    const { input, reject, maxOutputBytes, ...rest } = options;
+    const create = { ...rest, image, ...(command === undefined ? {} : { command }), stdin: input !== undefined, lifetime: 'process' as const };
+    const { record, monitored, ready } = await this.containers.launchAttached(create, call);
+    const words = [...record.config.entrypoint, ...record.config.command];
+    try {
+      return await collect(monitored, words, call, {
+        ...(input === undefined ? {} : { input }),
+        ...(reject === undefined ? {} : { reject }),
+        ...(maxOutputBytes === undefined ? {} : { maxOutputBytes }),
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
+    } catch (error) {
+      throw this.containers.explain(error, { call, ref: record.name, command: words });
+    } finally {
+      await ready.catch(() => {}); // `collect` has said the same.
+      await this.containers.remove(record, { force: true });
+    }
+  }
+
+  /** Creates and starts a container from an image: {@link Containers.launch}. */
+  async launch(image: string | Image, options: Omit<CreateContainerOptions, 'image'> = {}): Promise<Owned<Container>> {
+    return this.containers.launch({ ...options, image });
+  }
+
+  /** Tails the store's journal: what all processes do, and with `since` what they did. */
+  async *events(options: EventOptions = {}): AsyncGenerator<EngineEvent, void, undefined> {
+    const { types, labels = {} } = options;
+    const entries = this.#store.journal.tail({
+      ...(options.since === undefined ? {} : { since: options.since }),
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    for await (const event of entries) {
+      if (types !== undefined && !types.includes(event.type)) continue;
+      const its = 'labels' in event ? event.labels : {};
+      if (Object.entries(labels).every(([key, value]) => its[key] === value)) yield event;
+    }
+  }
+
+  /** What this host can do, found by trying, once; where not, why and what would make it so. */
+  async features(): Promise<Features> {
+    return (this.#features ??= probeFeatures({ directory: this.root }));
+  }
+
+  /**
+   * Removes containers that do not run, images that nothing refers to, networks and volumes that nobody uses, and all
+   * content that nobody needs any more. Named volumes stay.
+   */
+  async prune(options: AbortOptions = {}): Promise<PruneReport> {
+    const reports = [await this.containers.prune({}, options), await this.images.prune({}, options), await this.networks.prune({}, options), await this.#store.collect(options)];
+    return { removed: reports.flatMap(({ removed }) => removed), reclaimedBytes: reports.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0) };
+  }
+
+  /** Lets go of locks, sockets and shared devices. Containers run on: those with lifetime `process` until this process ends. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.containers.close();
+    this.#helper.close();
+    await this.networks.close();
+    if (this.#cgroups !== undefined) dropCgroups(this.#cgroups);
+    await this.#store.close();
+    this.removeAllListeners();
+  }
+
+  /** As {@link Engine.close}, but what fails becomes a warning. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.close();
+    } catch (error) {
+      this.warn('engine.close', error);
+    }
+  }
+
+  /** @internal */
+  warn(message: string, error?: unknown): void {
+    this.#logger?.warn({ error }, message);
+    this.emit('warning', { time: new Date(), message: error === undefined ? message : `${message}: ${String(error)}`, ...(isEngineError(error) ? { error } : {}) });
+  }
+
+  async #sweep(): Promise<void> {
+    const records = this.#store.records<ContainerRecord>('containers');
+    const isAlive = (id: string): boolean | undefined => (records.has(id) ? this.containers.live.state(id).name === 'running' : undefined);
+    try {
+      await this.containers.sweep();
+      await this.networks.sweep();
+      await this.volumes.sweep();
+      sweepCgroups(describeCgroups(), isAlive);
+    } catch (error) {
+      // What could not be swept now is swept the next time; it is no reason not to open.
+      this.warn('engine.open: leftovers could not be swept', error);
+    }
+  }
+
+  /** The directories that all containers share may have gone with the engine of another process that closed. */
+  #preparedCgroups(): CgroupHost {
+    const host = (this.#cgroups ??= describeCgroups());
+    const [first] = host.hierarchies;
+    if (first !== undefined && !existsSync(join(first.base, CGROUP_PARENT))) prepareCgroups(host);
+    return host;
+  }
+
+  #publish<K extends keyof EngineEvents>(type: K, event: EngineEvents[K][0]): void {
+    if (type === 'warning') this.#logger?.warn(event, (event as EngineEvents['warning'][0]).message);
+    else this.#store.journal.append({ type, ...event } as EngineEvent);
+    // eventemitter3 cannot see that the name and the payload belong together.
+    (this.emit as (name: string, payload: unknown) => boolean)(type, event);
+  }
+}

@@ -1,0 +1,36 @@
+export { Engine, type EngineOptions, type EventOptions, type RunOptions } from './engine.js';
+export * from './errors.js';
+export type * from './types.js';
+
+export { Container } from './container/container.js';
+export type { Containers } from './container/containers.js';
+export type { ContainerInfo, ContainerState } from './container/inspect.js';
+export type {
+  Attachment,
+  CreateContainerOptions,
+  ExecOptions,
+  LogLine,
+  LogOptions,
+  LogOptionsOnCreate,
+  ProcessOptions,
+  SpawnOptions,
+  StopOptions,
+} from './container/options.js';
+export type { Process } from './container/process.js';
+export { ready, type Condition } from './container/ready.js';
+
+export { Image } from './image/image.js';
+export type { ImageCollection, ImageRemoval, PullOptions } from './image/images.js';
+export type { DockerImage, ImageInfo } from './image/inspect.js';
+
+export { Network, type NetworkInfo } from './network/network.js';
+export type { CreateNetworkOptions, Networks } from './network/networks.js';
+export type { PortMapping } from './network/ports.js';
+
+export { Registry, type RegistryOptions } from './registry/registry.js';
+export { dockerCredentials, type Credential, type CredentialProvider } from './registry/credentials.js';
+export type { Descriptor } from './oci/descriptor.js';
+
+export type { BindMount, Mount, TmpfsMount, VolumeMount } from './volume/mount.js';
+export { Volume, type VolumeInfo } from './volume/volume.js';
+export type { CreateVolumeOptions, VolumeCollection } from './volume/volumes.js';

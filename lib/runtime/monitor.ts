@@ -1,0 +1,110 @@
+import type { ExitStatus } from '../errors.js';
+import { connectTo, type Connection } from '../host/helper.js';
+import type { Fact } from '../host/job.js';
+import { signalName } from './signals.js';
+
+/** What the monitor says when the process runs. */
+export interface Started {
+  readonly pid: number;
+  /** Clock ticks since boot. */
+  readonly startTime: number;
+  readonly monitor: number;
+  readonly monitorStartTime: number;
+  readonly startedAt: Date;
+}
+
+/** How it ended, and when. */
+export interface Ended extends ExitStatus {
+  readonly startedAt: Date;
+  readonly finishedAt: Date;
+}
+
+/** The error fact of a start that failed. */
+export class StartFailure {
+  constructor(readonly fact: Fact) {}
+}
+
+/**
+ * A process with its parent outside: a container's first process and its monitor, or an exec. Facts become promises.
+ * Whoever wants the output listens to {@link MonitoredProcess.connection} before the next turn of the event loop.
+ */
+export class MonitoredProcess {
+  readonly connection: Connection;
+  /** Rejects with a {@link StartFailure}. */
+  readonly started: Promise<Started>;
+  /** `undefined` when the conversation broke off without a word: the monitor was killed. */
+  readonly exited: Promise<Ended | undefined>;
+  /** All was said and cleaned up. */
+  readonly closed: Promise<void>;
+  #waiting = 0;
+
+  constructor(connection: Connection) {
+    this.connection = connection;
+    let begin: (started: Started) => void = () => {};
+    let refuse: (failure: StartFailure) => void = () => {};
+    let end: (ended: Ended | undefined) => void = () => {};
+    this.started = new Promise((resolve, reject) => {
+      begin = resolve;
+      refuse = reject;
+    });
+    this.started.catch(() => {}); // It has its own reader, who may come later.
+    this.exited = new Promise(resolve => (end = resolve));
+    connection.on('fact', fact => {
+      if (fact.fact === 'started') begin(toStarted(fact));
+      else if (fact.fact === 'exit') end(toEnded(fact));
+      else if (fact.fact === 'error') refuse(new StartFailure(fact));
+    });
+    this.closed = new Promise(resolve => {
+      connection.on('close', () => {
+        refuse(new StartFailure({ fact: 'error', stage: 'monitor', syscall: 'read', errno: 'EPIPE', path: 'the monitor ended without a word' }));
+        end(undefined);
+        resolve();
+      });
+    });
+    connection.hold(false);
+  }
+
+  /** Waits with Node kept alive; a container that nobody waits for does not. */
+  async holding<T>(promise: Promise<T>): Promise<T> {
+    if (this.#waiting++ === 0) this.connection.hold(true);
+    try {
+      return await promise;
+    } finally {
+      if (--this.#waiting === 0) this.connection.hold(false);
+    }
+  }
+}
+
+/** Joins the conversation of a container that somebody else started. `undefined` when its monitor is gone. */
+export async function joinMonitor(socketPath: string): Promise<MonitoredProcess | undefined> {
+  try {
+    return new MonitoredProcess(await connectTo(socketPath));
+  } catch {
+    // ENOENT, ECONNREFUSED: it has ended between the look and the call, and what it recorded tells how.
+    return undefined;
+  }
+}
+
+/** Reads the fact, or the file in the run directory, that tells of a start. */
+export function toStarted(fact: Readonly<Record<string, unknown>>): Started {
+  return {
+    pid: Number(fact['pid']),
+    startTime: Number(fact['startTime']),
+    monitor: Number(fact['monitor']),
+    monitorStartTime: Number(fact['monitorStartTime']),
+    startedAt: new Date(Number(fact['startedAtMs'] ?? Date.now())),
+  };
+}
+
+/** Reads the fact, or the exit file, that tells of an end. */
+export function toEnded(fact: Readonly<Record<string, unknown>>): Ended {
+  const signal = Number(fact['signal'] ?? 0);
+  return {
+    exitCode: signal > 0 ? undefined : Number(fact['exitCode']),
+    signal: signal > 0 ? signalName(signal) : undefined,
+    oomKilled: fact['oomKilled'] === true,
+    durationMs: Number(fact['durationMs']),
+    startedAt: new Date(Number(fact['startedAtMs'] ?? 0)),
+    finishedAt: new Date(Number(fact['finishedAtMs'] ?? Date.now())),
+  };
+}
