@@ -169,6 +169,18 @@ export class TestRegistry implements AsyncDisposable {
     return this.#content.manifests.get(repository)?.get(ref);
   }
 
+  /** Connections that are open. */
+  connections(): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#server.getConnections((error, count) => (error === null ? resolve(count) : reject(error))),
+    );
+  }
+
+  /** Resolves when the last connection is closed. */
+  async idle(): Promise<void> {
+    while ((await this.connections()) > 0) await new Promise(resolve => setImmediate(resolve));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#server.closeAllConnections();
     this.#server.close();
