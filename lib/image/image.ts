@@ -1,0 +1,73 @@
+import type { AbortOptions, Digest, PlatformString } from '../types.js';
+import type { ImageCollection } from './images.js';
+import type { DockerImage, ImageInfo } from './inspect.js';
+import type { ImageRecord } from './record.js';
+
+/**
+ * An image in the store. A handle: what may change, such as tags, is asked for with {@link Image.inspect}.
+ */
+export class Image {
+  /** Digest of the config, what Docker calls the image id. */
+  readonly id: Digest;
+  /** Digest of the manifest. */
+  readonly digest: Digest;
+  /** What it runs on. */
+  readonly platform: PlatformString;
+  readonly #images: ImageCollection;
+
+  private constructor(images: ImageCollection, record: ImageRecord) {
+    this.#images = images;
+    this.id = record.config;
+    this.digest = record.manifest.digest;
+    this.platform = record.platform;
+  }
+
+  /** @internal */
+  static of(images: ImageCollection, record: ImageRecord): Image {
+    return new Image(images, record);
+  }
+
+  /**
+   * What is known of it now.
+   *
+   * @throws {@link NotFoundError} when it was removed.
+   */
+  async inspect(options: AbortOptions = {}): Promise<ImageInfo> {
+    options.signal?.throwIfAborted();
+    return this.#images.inspect(this.id);
+  }
+
+  /** The same in the words of `docker image inspect`. */
+  async inspectDocker(options: AbortOptions = {}): Promise<DockerImage> {
+    options.signal?.throwIfAborted();
+    return this.#images.inspectDocker(this.id);
+  }
+
+  /** Gives it one more name. An image that had that name loses it. */
+  async tag(ref: string, options: AbortOptions = {}): Promise<void> {
+    await this.#images.tag(this.id, ref, options);
+  }
+
+  /**
+   * Takes a name from it. The image stays, also without any.
+   *
+   * @throws {@link NotFoundError} when it does not have that name.
+   */
+  async untag(ref: string, options: AbortOptions = {}): Promise<void> {
+    await this.#images.untag(this.id, ref, options);
+  }
+
+  /**
+   * Removes it with all its names; what no other image needs is deleted.
+   *
+   * @param options.force - Also when it has names in several repositories, or stopped containers use it. Default `false`.
+   * @throws {@link ConflictError} saying who uses it.
+   */
+  async remove(options: AbortOptions & { readonly force?: boolean } = {}): Promise<void> {
+    await this.#images.remove(this.id, options);
+  }
+
+  toString(): string {
+    return this.id;
+  }
+}

@@ -1,0 +1,67 @@
+import { join } from 'node:path';
+import type { Readable } from 'node:stream';
+
+import { ParseError } from '../errors.js';
+import type { Platform } from '../oci/descriptor.js';
+import { openArchive, type ArchiveFiles } from './archive-files.js';
+import { bringIn, type Arrival, type ArrivalOptions } from './arrival.js';
+import { readDockerArchive } from './docker-archive.js';
+import { readLegacyArchive } from './legacy-archive.js';
+import { readLayout } from './layout.js';
+import type { ImageRecord } from './record.js';
+
+export interface LoadOptions extends ArrivalOptions {
+  /** Which image of an index. */
+  readonly platform: Platform;
+}
+
+/** Brings the images of an archive, or of a directory in OCI layout, into the store. */
+export async function loadImages(source: string | Readable, options: LoadOptions): Promise<ImageRecord[]> {
+  const directory = join(options.store.root, 'tmp');
+  await using files = await openArchive(source, { call: options.call, directory, signal: options.signal });
+  const records: ImageRecord[] = [];
+  for (const arrival of await readImages(files, options)) {
+    records.push((await nameAgain(arrival, options)) ?? (await bringIn(arrival, options)));
+  }
+  return records;
+}
+
+/** An image that is here already, however its layers were compressed when they came, is only given names. */
+async function nameAgain(arrival: ArchivedImage, options: LoadOptions): Promise<ImageRecord | undefined> {
+  const { store, catalog, signal } = options;
+  const before = catalog.get(arrival.id);
+  if (before === undefined) return undefined;
+  const contents = [before.config, before.manifest.digest, ...before.layers.map(layer => layer.blob.digest)];
+  const snapshots = before.layers.map(layer => layer.chainId);
+  // First keep, then look: otherwise it might be removed in between.
+  using lease = store.leases.create({ persistent: false });
+  for (const digest of contents) lease.add('content', digest);
+  for (const chainId of snapshots) lease.add('snapshot', chainId);
+  const whole =
+    contents.every(digest => store.content.stat(digest) !== undefined) &&
+    snapshots.every(chainId => store.snapshots.has(chainId));
+  if (!whole) return undefined;
+  return catalog.put({ ...before, updated: new Date().toISOString() }, arrival.tags, signal);
+}
+
+/** An image in an archive. */
+export interface ArchivedImage extends Arrival {
+  /** The digest of its config. */
+  readonly id: ImageRecord['config'];
+}
+
+/** Since version 25, what Docker saves can be read in both ways; the OCI layout says more. */
+async function readImages(files: ArchiveFiles, options: LoadOptions): Promise<ArchivedImage[]> {
+  if (files.has('index.json') && files.has('oci-layout')) {
+    const images = await readLayout(files, options.platform);
+    // An index of nothing that is here: some tools write one next to a manifest.json that has all.
+    if (images.length > 0 || !files.has('manifest.json')) return images;
+  }
+  if (files.has('manifest.json')) return readDockerArchive(files);
+  if (files.has('repositories')) return readLegacyArchive(files);
+  throw new ParseError({
+    ...files.origin,
+    reason: 'has neither an index.json with an oci-layout, nor a manifest.json: it is no archive of images',
+    remedy: 'A file system alone, as docker export writes it, is no image',
+  });
+}
