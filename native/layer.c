@@ -9,9 +9,10 @@
  * Plan: "target" DIRECTORY; "whiteouts" overlay|delete [trusted|user]; "decode" gzip, or "decode" exec PROGRAM [ARGUMENT…];
  * "limits" BYTES ENTRIES; "idmap" uid|gid INSIDE OUTSIDE COUNT (any number); "owners" ignore; "sync" (everything is on disk
  * before "done").
- * Facts: {"fact":"done","entries":…,"bytes":…,"sha256":…,"skippedXattrs":…,"skippedDevices":…}, where bytes and sha256 are of
- * the tar, so the digest is the layer's diffID; or "error" with a "reason" where the archive is to blame: stages layer-parse
- * (malformed), layer-path (leads out, or nowhere), layer-decode, layer-limit.
+ * Facts: {"fact":"opaque","path":…} for each directory that hides what lower layers have in it;
+ * {"fact":"done","entries":…,"bytes":…,"tarBytes":…,"sha256":…,"skippedXattrs":…,"skippedDevices":…} with the bytes of the files, and
+ * size and digest of the tar, which is the layer's diffID; or "error", with a "reason" where the archive is to blame: stages
+ * layer-parse (malformed), layer-path (leads out, or nowhere), layer-decode, layer-limit.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -153,8 +154,8 @@ int layer_main(const struct plan *plan) {
   if (result == 0) {
     char hex[65];
     sha256_final(&reader.digest, hex);
-    fact_json("done", "\"entries\":%llu,\"bytes\":%llu,\"sha256\":\"%s\",\"skippedXattrs\":%llu,\"skippedDevices\":%llu",
-              (unsigned long long)entries, (unsigned long long)reader.bytes, hex, (unsigned long long)layer.tree.skipped_xattrs,
+    fact_json("done", "\"entries\":%llu,\"bytes\":%llu,\"tarBytes\":%llu,\"sha256\":\"%s\",\"skippedXattrs\":%llu,\"skippedDevices\":%llu",
+              (unsigned long long)entries, (unsigned long long)layer.tree.content_bytes, (unsigned long long)reader.bytes, hex, (unsigned long long)layer.tree.skipped_xattrs,
               (unsigned long long)layer.tree.skipped_devices);
   }
   tar_close(&reader);

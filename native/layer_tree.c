@@ -453,6 +453,7 @@ int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_en
 
   int result = entry->type == '0' ? place_file(&p) : entry->type == '5' ? place_directory(&p) : entry->type == '1' ? place_link(&p) : place_node(&p);
   if (result < 0) return -1;
+  if (entry->type == '0') tree->content_bytes += entry->size;
   if (!tree->overlay && written_add(&tree->written, tree->parent_dev, tree->parent_ino, p.base) < 0) return fail("layer-whiteout", "malloc", path);
   return 0;
 }

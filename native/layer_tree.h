@@ -37,10 +37,8 @@ struct tree {
   const struct id_range *uids, *gids;
   size_t uid_count, gid_count;
 
-  /* Out: what could not be kept, and is no failure. */
-  uint64_t skipped_xattrs, skipped_devices;
-
-  const char *reason; /* With errno EBADMSG: what is wrong with the entry. */
+  /* Out: how much the files hold; what could not be kept, and is no failure. */
+  uint64_t content_bytes, skipped_xattrs, skipped_devices;
 
   dev_t root_dev;
   ino_t root_ino;
@@ -58,7 +56,7 @@ struct tree {
 
 int tree_open(struct tree *tree);
 void tree_close(struct tree *tree);
-/* Places one entry; takes a file's content from the reader. 0, or -1 after fail(). */
+/* Places one entry; takes a file's content from the reader. A directory made opaque is a fact of its own. 0, or -1 after fail(). */
 int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_entry *entry);
 /* Sets the times of directories, which writing into them has changed. 0, or -1 after fail(). */
 int tree_finish(struct tree *tree);
