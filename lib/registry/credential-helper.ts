@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 
-import { errorCode, NotFoundError, ParseError } from '../errors.js';
+import { errorCode, LimitError, NotFoundError, ParseError } from '../errors.js';
 import { parseJson } from '../oci/json.js';
 import { onAborted } from '../util/abort.js';
 
@@ -49,16 +49,19 @@ function run(
 ): Promise<{ exitCode: number | null; output: Buffer }> {
   return new Promise((resolve, reject) => {
     signal?.throwIfAborted();
-    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'] });
-    const off = onAborted(signal, reason => {
+    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], env: process.env });
+    const giveUp = (reason: unknown): void => {
       child.kill('SIGKILL');
+      // What it started itself is not ours to kill, but finds nobody listening.
+      child.stdout.destroy();
       reject(reason as Error);
-    });
+    };
+    const off = onAborted(signal, giveUp);
     const chunks: Buffer[] = [];
     let length = 0;
     child.stdout.on('data', (chunk: Buffer) => {
       length += chunk.length;
-      if (length > MAX_OUTPUT_BYTES) child.kill('SIGKILL');
+      if (length > MAX_OUTPUT_BYTES) giveUp(tooMuch(program));
       else chunks.push(chunk);
     });
     child.on('error', error => {
@@ -75,11 +78,16 @@ function run(
   });
 }
 
+function tooMuch(program: string): LimitError {
+  const reason = `writes more than ${MAX_OUTPUT_BYTES} bytes`;
+  return new LimitError({ call: CALL, what: program, reason, limit: MAX_OUTPUT_BYTES });
+}
+
 function missing(program: string): NotFoundError {
   return new NotFoundError({
     call: CALL,
     kind: 'file',
     ref: program,
-    remedy: 'Docker’s config.json names it: install it, or take credsStore or credHelpers out of there',
+    remedy: 'config.json names it: install it, or take credsStore or credHelpers out of there',
   });
 }
