@@ -7,6 +7,7 @@ import type { Container } from './container/container.js';
 import { Containers } from './container/containers.js';
 import type { CreateContainerOptions, ExecOptions } from './container/options.js';
 import { collect } from './container/process.js';
+import { InitLayers } from './container/init-layer.js';
 import type { ContainerRecord } from './container/record.js';
 import { isEngineError, type ProcessResult } from './errors.js';
 import { CGROUP_PARENT, describeCgroups, type CgroupHost } from './host/cgroups.js';
@@ -70,6 +71,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
   readonly networks: Networks;
   readonly #store: Store;
   readonly #helper: Helper;
+  readonly #initLayers: InitLayers;
   readonly #logger: Logger | undefined;
   #cgroups: CgroupHost | undefined;
   #features: Promise<Features> | undefined;
@@ -81,6 +83,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     this.#logger = options.logger;
     this.root = store.root;
     this.#helper = new Helper(store.runRoot);
+    this.#initLayers = new InitLayers(store);
     const records = store.records<ContainerRecord>('containers');
     const emit = this.#publish.bind(this);
     this.images = new ImageCollection({
@@ -109,6 +112,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       images: this.images,
       networks: this.networks,
       volumes: this.volumes,
+      initLayers: this.#initLayers,
       cgroups: () => this.#preparedCgroups(),
       emit,
     });
@@ -232,6 +236,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       await this.networks.sweep();
       await this.volumes.sweep();
       sweepCgroups(describeCgroups(), isAlive);
+      this.#initLayers.sweep(name => name === 'scratch' || this.#store.snapshots.has(`sha256:${name}`));
     } catch (error) {
       // What could not be swept now is swept the next time; it is no reason not to open.
       this.warn('engine.open: leftovers could not be swept', error);

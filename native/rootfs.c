@@ -224,16 +224,35 @@ static int op_bind(struct rootfs *root, const struct op *op) {
   return 0;
 }
 
-/* readonly PATH: a bind of itself, read-only, with everything below. Not there: nothing to protect. */
+/* readonly PATH: where something is mounted, that becomes read-only; elsewhere a bind of the path on itself, with
+ * everything below. Not there: nothing to protect. */
 static int op_readonly(struct rootfs *root, const struct op *op) {
   struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
   cleanup_close int where = open_in(root->fd, op_text(op, 1), O_PATH);
   if (where < 0) return errno == ENOENT || errno == ENOTDIR ? 0 : fail("readonly", "open", op_text(op, 1));
+  if (sys_mount_setattr(where, 0, &attr) == 0) return 0;
+  if (errno != EINVAL) return fail("readonly", "mount_setattr", op_text(op, 1));
   cleanup_close int tree = sys_open_tree(where, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
   if (tree < 0) return fail("readonly", "open_tree", op_text(op, 1));
   if (sys_mount_setattr(tree, AT_RECURSIVE, &attr) < 0) return fail("readonly", "mount_setattr", op_text(op, 1));
   if (sys_move_mount(tree, where) < 0) return fail("readonly", "move_mount", op_text(op, 1));
   return 0;
+}
+
+static int new_empty_directory(void) {
+  cleanup_close int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+  if (fs < 0) return -1;
+  (void)fs_option(fs, "source", "tmpfs");
+  return fs_mount(fs, MOUNT_ATTR_RDONLY);
+}
+
+/* An empty, read-only directory to lay over others: one file system however many there are, where the kernel clones
+ * mounts that are not attached (Linux 6.15). */
+static int empty_directory(void) {
+  static int empty = -1;
+  if (empty < 0) empty = new_empty_directory();
+  int clone = empty < 0 ? -1 : sys_open_tree(empty, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+  return clone >= 0 ? clone : new_empty_directory();
 }
 
 /* mask PATH…: files become /dev/null, directories empty and read-only. */
@@ -249,9 +268,7 @@ static int op_mask(struct rootfs *root, const struct op *op) {
     if (fstat(where, &st) < 0) return fail("mask", "fstat", path);
     cleanup_close int cover = -1;
     if (S_ISDIR(st.st_mode)) {
-      cleanup_close int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
-      if (fs < 0) return fail("mask", "fsopen", "tmpfs");
-      cover = fs_mount(fs, MOUNT_ATTR_RDONLY);
+      cover = empty_directory();
     } else {
       cleanup_close int null = open_in(root->fd, "/dev/null", O_PATH);
       if (null < 0) return fail("mask", "open", "/dev/null");

@@ -6,6 +6,7 @@ import type { Records } from '../store/records.js';
 import type { Store } from '../store/store.js';
 import type { EngineEvents } from '../types.js';
 import type { VolumeCollection } from '../volume/volumes.js';
+import type { InitLayers } from './init-layer.js';
 import type { ContainerRecord } from './record.js';
 
 type ContainerEvents = Pick<EngineEvents, Extract<keyof EngineEvents, `container:${string}` | 'warning'>>;
@@ -18,6 +19,7 @@ export interface ContainerContext {
   readonly images: ImageCollection;
   readonly networks: Networks;
   readonly volumes: VolumeCollection;
+  readonly initLayers: InitLayers;
   /** Read when the first container starts, then kept. */
   cgroups(): CgroupHost;
   emit<K extends keyof ContainerEvents>(type: K, event: ContainerEvents[K][0]): void;

@@ -28,7 +28,7 @@ interface SpecInput {
 /** Answers all questions that are left when a container starts: what the monitor gets is to be carried out as it is. */
 export async function buildSpec(context: ContainerContext, record: ContainerRecord, input: SpecInput): Promise<ContainerSpec> {
   const { config } = record;
-  const root = await rootOf(context, record);
+  const root = await rootOf(context, record, input.call);
   const cgroups = cgroupsOf(context, record, input.call);
   const cgroup = cgroups === undefined ? { mounts: [], readOnlyPaths: [] } : cgroupMounts(cgroups);
   const command = [...config.entrypoint, ...config.command];
@@ -105,10 +105,12 @@ function mountpointOf({ store }: ContainerContext): string {
   return join(store.root, 'mnt');
 }
 
-async function rootOf({ store }: ContainerContext, record: ContainerRecord): Promise<RootSpec> {
+async function rootOf({ store, images, initLayers }: ContainerContext, record: ContainerRecord, call: string): Promise<RootSpec> {
   const active = await store.snapshots.active(record.id, [...record.chain]);
   if (active.kind === 'plain') return { kind: 'plain', dir: active.dir };
-  const { names, base, upper, work } = active;
+  const { base, upper, work } = active;
+  const init = initLayers.for(images.resolve(record.image.id, call));
+  const names = init === undefined ? active.names : [init, ...active.names];
   // A container that ends with this process does not outlive a power cut either, so nothing of it need be synced: that
   // spares every fsync inside, and the sync of the whole file system when it ends.
   return { kind: 'overlay', lowers: names, base, upper, work, options: record.lifetime === 'process' ? 'volatile' : '' };

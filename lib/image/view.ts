@@ -50,6 +50,13 @@ export function isDirectoryInLayers(layers: readonly LayerView[], path: string):
   return resolveInLayers(layers, path)?.kind === 'directory';
 }
 
+/** What the stack shows at a path, links followed: the host's path of the file, or of the topmost part of the directory. */
+export function locateInLayers(layers: readonly LayerView[], path: string): string | undefined {
+  const found = resolveInLayers(layers, path);
+  const part = found?.kind === 'file' ? found.part : found?.parts[0];
+  return part === undefined ? undefined : join(part.layer.dir, part.path);
+}
+
 function resolveInLayers(layers: readonly LayerView[], path: string): Exclude<Found, { kind: 'link' }> | undefined {
   const root: readonly Part[] = layers.map(layer => ({ layer, path: '' }));
   let trail: (readonly Part[])[] = [root];

@@ -87,18 +87,43 @@ export async function removeTree(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true });
 }
 
-/** A file, a link, an empty directory: one system call, not worth a process. */
+/** Up to this many entries a tree goes in less time than it takes to start a process. */
+const SMALL = 64;
+
+/** What a short-lived container leaves is a handful of files. `false`: it is larger, or resists; the thorough way tells which. */
 function removeSmall(path: string): boolean {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return true;
   try {
-    if (stat.isDirectory()) rmdirSync(path);
-    else unlinkSync(path);
+    const entries = listSmall(path);
+    if (entries === undefined) return false;
+    for (const { path: entry, directory } of entries.reverse()) {
+      if (directory) rmdirSync(entry);
+      else unlinkSync(entry);
+    }
     return true;
   } catch {
-    // It has something in it, or resists: the thorough way tells which.
     return false;
   }
+}
+
+interface Entry {
+  readonly path: string;
+  readonly directory: boolean;
+}
+
+/** Everything in a tree, parents first; `undefined` when it is more than {@link SMALL}. */
+function listSmall(path: string): Entry[] | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return [];
+  const entries: Entry[] = [{ path, directory: stat.isDirectory() }];
+  // The list grows while it is walked.
+  for (const { path: parent, directory } of entries) {
+    if (!directory) continue;
+    for (const child of readdirSync(parent, { withFileTypes: true })) {
+      entries.push({ path: join(parent, child.name), directory: child.isDirectory() });
+      if (entries.length > SMALL) return undefined;
+    }
+  }
+  return entries;
 }
 
 let staysOnFileSystem: Promise<boolean> | undefined;
