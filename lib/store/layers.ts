@@ -56,15 +56,17 @@ export class Layers {
     make: (dir: string) => void | Promise<void>,
   ): Promise<Preparation> {
     const dir = join(this.directory, `${UNFINISHED}${formatOwner(self())}.${nonce()}`);
-    const discard = (): void => void this.#trash.discard(dir);
+    const discard = (): void => this.#trash.tryDiscard(dir);
+    const name = Layers.nameOf(chainId);
     try {
-      await attemptAsync('snapshots.prepare', dir, async () => make(dir));
+      await attemptAsync('snapshots.prepare', dir, async () => {
+        await make(dir);
+        this.#unsynced.expect(name);
+      });
     } catch (error) {
       discard();
       throw error;
     }
-    const name = Layers.nameOf(chainId);
-    this.#unsynced.expect(name);
     let ended = false;
     const abort = async (): Promise<void> => {
       if (!ended) discard();
@@ -72,10 +74,13 @@ export class Layers {
     };
     const commit = async (): Promise<void> => {
       if (ended) return;
-      this.#unsynced.committing(name);
-      if (!attempt('snapshots.commit', dir, () => move(dir, this.path(chainId)))) discard();
+      const first = attempt('snapshots.commit', dir, () => {
+        this.#unsynced.committing(name);
+        return move(dir, this.path(chainId));
+      });
       ended = true;
-      this.#unsynced.committed(name);
+      if (first) this.#unsynced.committed(name);
+      else discard();
     };
     return { dir, whiteouts, commit, abort, [Symbol.asyncDispose]: abort };
   }

@@ -31,6 +31,15 @@ export class Trash {
     return true;
   }
 
+  /** {@link Trash.discard} on the way out of something else, whose failure must not be hidden by this one. */
+  tryDiscard(path: string): void {
+    try {
+      this.discard(path);
+    } catch (error) {
+      this.#warn(`store: ${path}: could not be taken away, and stays until the next open`, error);
+    }
+  }
+
   /** Deletes what earlier processes left here. */
   sweep(): void {
     for (const name of readdirSync(this.#directory)) this.#start(join(this.#directory, name));

@@ -1,0 +1,173 @@
+import { readdirSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
+
+import { expect, test } from '@jest/globals';
+
+import type { Ref } from '../../lib/store/leases.js';
+import type { Store } from '../../lib/store/store.js';
+import type { Digest } from '../../lib/types.js';
+import { Place } from './place.js';
+
+const [a, b]: [Digest, Digest] = [`sha256:${'a'.repeat(64)}`, `sha256:${'b'.repeat(64)}`];
+
+async function open(place: Place, roots: () => Iterable<Ref> = () => []): Promise<Store> {
+  const store = await place.open();
+  store.registerRoots('images', roots);
+  return store;
+}
+
+async function snapshot(store: Store, chainId: Digest): Promise<void> {
+  const preparation = await store.snapshots.prepare(chainId, undefined);
+  writeFileSync(`${preparation.dir}/file`, Buffer.alloc(100_000));
+  await preparation.commit();
+}
+
+test('what neither a root nor a lease keeps goes, and is counted', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  const blob = await store.content.put(Buffer.alloc(50_000));
+  await snapshot(store, a);
+  const { removed, reclaimedBytes } = await store.collect({ graceMs: 0 });
+  expect([...removed].sort()).toEqual([blob, a].sort());
+  expect(reclaimedBytes).toBeGreaterThanOrEqual(150_000);
+  expect([[...store.content.list()], store.snapshots.list()]).toEqual([[], []]);
+  await store.close();
+  expect([readdirSync(place.at('root', 'trash')), readdirSync(place.at('root', 'withdrawn'))]).toEqual([[], []]);
+});
+
+test('what a root names stays', async () => {
+  await using place = new Place();
+  const refs: Ref[] = [{ kind: 'snapshot', digest: a }];
+  const store = await open(place, () => refs);
+  refs.push({ kind: 'content', digest: await store.content.put('kept') });
+  await store.content.put('lost');
+  for (const chainId of [a, b]) await snapshot(store, chainId);
+  await store.collect({ graceMs: 0 });
+  expect([[...store.content.list()].length, store.snapshots.list()]).toEqual([1, [a]]);
+});
+
+test('what is younger than the grace stays', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  await store.content.put('x');
+  expect(await store.collect()).toEqual({ removed: [], reclaimedBytes: 0 });
+});
+
+test('what a lease keeps stays until it is released or runs out', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  const [released, expiring] = [store.leases.create(), store.leases.create({ ttlMs: 1000 })];
+  const blobs = [await store.content.put('1'), await store.content.put('2')];
+  released.add('content', blobs[0] ?? a);
+  expiring.add('content', blobs[1] ?? a);
+  expect((await store.collect({ graceMs: 0 })).removed).toEqual([]);
+  released.release();
+  expect((await store.collect({ graceMs: 0 })).removed).toEqual([blobs[0]]);
+  const past = new Date(Date.now() - 2000);
+  utimesSync(place.at('root', 'leases', expiring.id), past, past);
+  expiring.renew();
+  expect((await store.collect({ graceMs: 0 })).removed).toEqual([]);
+  utimesSync(place.at('root', 'leases', expiring.id), past, past);
+  expect((await store.collect({ graceMs: 0 })).removed).toEqual([blobs[1]]);
+  await store.sweep();
+  expect(readdirSync(place.at('root', 'leases'))).toEqual([]);
+});
+
+test('the lease of a process that was killed holds for a retry, or dies with it, as it was made', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  const child = place.start('lease');
+  const [kept, lost] = [await child.line(), await child.line()];
+  expect((await store.collect({ graceMs: 0 })).removed).toEqual([]);
+  await child.kill();
+  expect((await store.collect({ graceMs: 0 })).removed).toEqual([lost]);
+  expect([...store.content.list()]).toEqual([kept]);
+});
+
+test('a thing leased while the collection was deciding comes back', async () => {
+  await using place = new Place();
+  const store = await place.open();
+  const blob = await store.content.put('x');
+  await snapshot(store, a);
+  let asked = 0;
+  store.registerRoots('images', () => {
+    // The second time is after everything unmarked was withdrawn.
+    if (++asked === 2) {
+      const lease = store.leases.create();
+      lease.add('content', blob);
+      lease.add('snapshot', a);
+      expect([store.content.stat(blob), store.snapshots.has(a)]).toEqual([undefined, false]);
+    }
+    return [];
+  });
+  await store.collect({ graceMs: 0 });
+  // That lease came after the leases were read again; one that comes before is what counts.
+  expect([store.content.stat(blob), store.snapshots.has(a)]).toEqual([undefined, false]);
+  const again = await store.content.put('x');
+  await snapshot(store, a);
+  let lease: ReturnType<Store['leases']['create']> | undefined;
+  store.registerRoots('images', () => {
+    lease ??= store.leases.create();
+    lease.add('content', again);
+    lease.add('snapshot', a);
+    return [];
+  });
+  expect((await store.collect({ graceMs: 0 })).removed).toEqual([]);
+  expect([store.content.stat(again)?.size, store.snapshots.has(a)]).toEqual([1, true]);
+});
+
+test('what a killed collection had withdrawn is back after the next open', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  const blob = await store.content.put('x');
+  await snapshot(store, a);
+  renameSync(store.content.path(blob), place.at('root', 'withdrawn', `content-${blob.replace(':', '-')}`));
+  renameSync(store.snapshots.path(a), place.at('root', 'withdrawn', `snapshot-${a.replace(':', '-')}`));
+  const next = await place.open();
+  expect([next.content.stat(blob)?.size, next.snapshots.has(a)]).toEqual([1, true]);
+});
+
+test('a collection that does not know what records refer to is refused', async () => {
+  await using place = new Place();
+  const store = await place.open();
+  store.records('images').put({ id: 'x' });
+  await expect(store.collect()).rejects.toMatchObject({ code: 'CTR_INVALID_STATE' });
+  store.registerRoots('images', () => []);
+  expect(await store.collect()).toEqual({ removed: [], reclaimedBytes: 0 });
+});
+
+test('partial downloads that nobody goes on with go after a day, not before, and not while somebody writes', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  const [old, young, busy] = ['1', '2', '3'].map((digit): Digest => `sha256:${digit.repeat(64)}`) as [
+    Digest,
+    Digest,
+    Digest,
+  ];
+  const ingests = [];
+  for (const digest of [old, young, busy]) {
+    const ingest = await store.content.ingest({ digest, size: 10 });
+    await ingest.write(Buffer.from('12345'));
+    ingests.push(ingest);
+  }
+  await ingests[0]?.abort();
+  await ingests[1]?.abort();
+  const past = new Date(Date.now() - 25 * 60 * 60 * 1000);
+  for (const digest of [old, busy]) utimesSync(place.at('root', 'ingest', digest.slice(7)), past, past);
+  expect((await store.collect()).removed).toEqual([`ingest/${old.slice(7)}`]);
+  expect(readdirSync(place.at('root', 'ingest')).sort()).toEqual([young.slice(7), busy.slice(7)]);
+  await ingests[2]?.abort();
+});
+
+test('beside processes that lease, look and write, nothing that was leased vanishes', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  const children = ['a', 'b'].map(name => place.start('pull', name, '60'));
+  const ended = Promise.all(children.map(child => child.end()));
+  let going = true;
+  void ended.then(() => (going = false));
+  while (going) {
+    await store.collect({ graceMs: 0 });
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  expect(await ended).toEqual([0, 0]);
+});
