@@ -4,10 +4,11 @@ import { open, unlink, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 
-import { decompress } from '../archive/compression.js';
+import { decompress, sniffCompression, SNIFF_BYTES } from '../archive/compression.js';
 import { errorCode, LimitError, NotFoundError, ParseError } from '../errors.js';
 import type { Origin } from '../oci/json.js';
 import { failure } from '../store/failure.js';
+import { onAborted } from '../util/abort.js';
 import { indexTar, type IndexedFile } from './tar-index.js';
 
 /** Links that lead to links; Docker's own archives have one step. */
@@ -63,29 +64,31 @@ async function openPlain(path: string, options: OpenOptions): Promise<FileHandle
   const file = await open(path).catch((error: unknown) => {
     throw failure(options.call, path, error);
   });
-  const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0);
-  if (compressionOf(buffer) === 'none' && (await file.stat()).isFile()) return file;
+  const { buffer } = await file.read(Buffer.alloc(SNIFF_BYTES), 0, SNIFF_BYTES, 0);
+  if (sniffCompression(buffer) === 'none' && (await file.stat()).isFile()) return file;
   await file.close();
   return spool(createReadStream(path, { highWaterMark: CHUNK_BYTES }), options);
-}
-
-/** What the first bytes say. */
-export function compressionOf(start: Uint8Array): 'none' | 'gzip' | 'zstd' {
-  if (start[0] === 0x1f && start[1] === 0x8b) return 'gzip';
-  return start[0] === 0x28 && start[1] === 0xb5 && start[2] === 0x2f && start[3] === 0xfd ? 'zstd' : 'none';
 }
 
 async function spool(source: Readable, { call, directory, signal }: OpenOptions): Promise<FileHandle> {
   const path = join(directory, `load.tmp-${process.pid}-${randomBytes(4).toString('hex')}`);
   const file = await open(path, 'wx+', 0o600);
+  // A stream that stalls is not waited for.
+  const off = onAborted(signal, () => source.destroy());
   try {
     await unlink(path);
-    for await (const chunk of decompress(source, { signal })) await file.appendFile(chunk);
+    for await (const chunk of decompress(source, { signal, call, source: 'the archive' })) {
+      await file.appendFile(chunk);
+      signal.throwIfAborted();
+    }
+    signal.throwIfAborted();
     return file;
   } catch (error) {
     await file.close();
     source.destroy();
-    throw failure(call, directory, error);
+    throw signal.aborted ? signal.reason : failure(call, directory, error);
+  } finally {
+    off();
   }
 }
 

@@ -1,5 +1,6 @@
 import { posix } from 'node:path';
 
+import { sniffCompression } from '../archive/compression.js';
 import { IntegrityError, ParseError } from '../errors.js';
 import { mediaTypes, type Descriptor } from '../oci/descriptor.js';
 import { digester, sha256 } from '../oci/digest.js';
@@ -7,7 +8,7 @@ import { MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, parseConfig } from '../oci/image-
 import { parseJson, type Json, type Origin } from '../oci/json.js';
 import { parseReference } from '../oci/reference.js';
 import type { Digest } from '../types.js';
-import { compressionOf, type ArchiveFiles } from './archive-files.js';
+import type { ArchiveFiles } from './archive-files.js';
 import type { ArchivedImage } from './load.js';
 
 /** An image as `manifest.json` lists it: names of files in the archive. */
@@ -89,8 +90,15 @@ async function describeLayer(files: ArchiveFiles, path: string, diffId: Digest |
 }
 
 async function sniff(files: ArchiveFiles, path: string): Promise<keyof typeof types> {
-  for await (const chunk of files.open(path)) return compressionOf(chunk);
-  return 'none';
+  const compression = sniffCompression(await firstChunk(files, path));
+  if (compression === 'none' || compression === 'gzip' || compression === 'zstd') return compression;
+  const reason = `its layer ${path} is compressed by ${compression}, which images do not know`;
+  throw new ParseError({ ...files.origin, reason });
+}
+
+async function firstChunk(files: ArchiveFiles, path: string): Promise<Uint8Array> {
+  for await (const chunk of files.open(path)) return chunk;
+  return new Uint8Array();
 }
 
 async function digestOf(files: ArchiveFiles, path: string): Promise<Digest> {

@@ -70,8 +70,9 @@ async function readChain(files: ArchiveFiles, top: string): Promise<LegacyLayer[
 }
 
 async function diffIdOf(files: ArchiveFiles, path: string): Promise<Digest> {
+  const { call, source } = files.origin;
   const hash = digester();
-  for await (const chunk of decompress(files.open(path), {})) hash.update(chunk);
+  for await (const chunk of decompress(files.open(path), { call, source: `${source}: ${path}` })) hash.update(chunk);
   return hash.digest();
 }
 

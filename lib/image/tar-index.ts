@@ -122,15 +122,9 @@ function checkSum(header: Buffer, origin: Origin, entries: number): void {
   if (Number.parseInt(text(header.subarray(148, 156)).trim(), 8) === sum) return;
   throw new ParseError({
     ...origin,
-    reason: entries === 0 ? whatElse(header) : 'has a header whose checksum is wrong: it is damaged',
+    reason: entries === 0 ? 'is not a tar archive' : 'has a header whose checksum is wrong: it is damaged',
     ...(entries === 0 && { remedy: 'Expected an archive made by docker save, podman save, skopeo or buildah' }),
   });
-}
-
-function whatElse(header: Buffer): string {
-  if (header.toString('latin1', 0, 3) === 'BZh') return 'is compressed by bzip2: decompress it first, with bunzip2';
-  if (header.toString('latin1', 1, 5) === '7zXZ') return 'is compressed by xz: decompress it first, with unxz';
-  return 'is not a tar archive';
 }
 
 function nameOf(header: Buffer): string {

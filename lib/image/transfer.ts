@@ -1,4 +1,3 @@
-import { decompress } from '../archive/compression.js';
 import { IntegrityError } from '../errors.js';
 import { failure } from '../store/failure.js';
 import type { Ingest } from '../store/ingest.js';
@@ -196,9 +195,9 @@ async function unpack(
   const { blob, diffId, chainId } = source;
   const snapshot = await options.store.snapshots.prepare(chainId, source.parent);
   try {
-    const content = counted(decompress(compressed, { signal }), blob, options);
     const applied = await applyLayer({
-      content,
+      content: counted(compressed, blob, options),
+      source: `layer ${blob.digest}`,
       target: snapshot.dir,
       whiteouts: snapshot.whiteouts,
       call,
@@ -225,7 +224,7 @@ async function* counted(
   let bytes = 0;
   for await (const chunk of content) {
     bytes += chunk.length;
-    reportTo(options, 'unpack', blob.digest, bytes, undefined);
+    reportTo(options, 'unpack', blob.digest, bytes, blob.size);
     yield chunk;
   }
 }
@@ -239,7 +238,7 @@ function reportTo(
   kind: TransferProgress['kind'],
   digest: Digest,
   bytes: number,
-  totalBytes: number | undefined,
+  totalBytes: number,
 ): void {
   options.report({ kind, digest, bytes, totalBytes }, `${kind} ${digest}`);
 }
