@@ -5,10 +5,15 @@ import { Json, type Origin } from './json.js';
 
 /** Where an image runs, as in image-spec v1.1.1, image-index.md, `platform`. */
 export interface Platform {
+  /** In Go's words: `linux`. */
   readonly os: string;
+  /** In Go's words: `amd64`, `arm64`. */
   readonly architecture: string;
+  /** Which kind of that processor: `v7`. */
   readonly variant?: string;
+  /** Of Windows only. */
   readonly 'os.version'?: string;
+  /** Of Windows only. */
   readonly 'os.features'?: readonly string[];
 }
 
@@ -18,14 +23,19 @@ export interface Platform {
  * @see {@link https://github.com/opencontainers/image-spec/blob/v1.1.1/descriptor.md | image-spec v1.1.1, descriptor.md}
  */
 export interface Descriptor {
+  /** What kind of bytes they are. */
   readonly mediaType: string;
+  /** Of exactly these bytes. */
   readonly digest: Digest;
   /** In bytes. */
   readonly size: number;
+  /** What somebody had to say about them. */
   readonly annotations?: Labels;
+  /** Which machines an image is for; in an index. */
   readonly platform?: Platform;
   /** Where else the bytes may be had. We never follow these: the registry we were told to ask is the one we ask. */
   readonly urls?: readonly string[];
+  /** What kind of artifact a manifest describes, when it is no image. */
   readonly artifactType?: string;
 }
 

@@ -5,6 +5,7 @@ import type { Digest } from '../types.js';
 
 import type { Origin } from './json.js';
 
+/** What the part before a digest's colon may be. */
 export type DigestAlgorithm = 'sha256' | 'sha512';
 
 const pattern = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
@@ -60,6 +61,7 @@ export function hexOf(digest: Digest): string {
 
 /** A digest in the making. */
 export interface Digester {
+  /** The next bytes. */
   update(bytes: Uint8Array): void;
   /** What it comes to. Can be asked once. */
   digest(): Digest;

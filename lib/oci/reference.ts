@@ -22,7 +22,9 @@ export class Reference {
   readonly domain: string;
   /** The repository on that registry: `library/alpine`. */
   readonly path: string;
+  /** Which version, by the name that somebody gave it. */
   readonly tag?: string;
+  /** Which version, by its content. */
   readonly digest?: Digest;
 
   private constructor(parts: { domain: string; path: string; tag?: string | undefined; digest?: Digest | undefined }) {
@@ -81,6 +83,7 @@ export class Reference {
     return this.repository + this.#suffix();
   }
 
+  /** In full. */
   toJSON(): string {
     return this.toString();
   }

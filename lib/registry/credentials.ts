@@ -10,9 +10,21 @@ import { isHub } from './address.js';
 
 /** What a registry is shown. */
 export type Credential =
-  | { readonly type: 'basic'; readonly username: string; readonly password: string }
-  /** What `docker login` keeps where a registry hands out identity tokens: exchanged for an access token, never sent along. */
-  | { readonly type: 'token'; readonly identityToken: string };
+  | {
+      readonly type: 'basic';
+      /** Without a colon. */
+      readonly username: string;
+      /** Or an access token, where the registry takes one in its place. */
+      readonly password: string;
+    }
+  | {
+      readonly type: 'token';
+      /**
+       * What `docker login` keeps where a registry hands out identity tokens: exchanged for an access token, never sent
+       * along.
+       */
+      readonly identityToken: string;
+    };
 
 /** Asked once per registry, and only when the registry wants to know who we are. `undefined` means anonymous. */
 export type CredentialProvider = (

@@ -9,6 +9,7 @@ import type { Response } from './transport.js';
 
 /** A manifest or index, as the registry has it. */
 export interface FetchedManifest {
+  /** Its media type, digest and size. */
   readonly descriptor: Descriptor;
   /** To the byte what the digest is of. */
   readonly bytes: Uint8Array;

@@ -26,13 +26,13 @@ export interface RegistryOptions {
   readonly credentials?: CredentialProvider;
   /** Plain HTTP. Default: only for 127.0.0.0/8, `::1` and `localhost`; `false` wants HTTPS there, too. */
   readonly insecure?: boolean;
-  /** Default `tscontainer`. */
+  /** What the registry is told that we are. Default `tscontainer`. */
   readonly userAgent?: string;
   /** Connections to one host. Default `8`. */
   readonly connections?: number;
-  /** Default `15_000`. */
+  /** How long a connection may take to come about. Default `15_000`. */
   readonly connectTimeoutMs?: number;
-  /** How long an answer, or the next bytes of it, may take to come. Default `30_000`. */
+  /** How long an answer, or the next bytes of it, may take to come. Default `60_000`: a registry that mirrors another fetches first. */
   readonly stallTimeoutMs?: number;
   /** Further tries after a failure that may pass. Default `4`. */
   readonly retries?: number;
@@ -78,7 +78,7 @@ export class Registry implements AsyncDisposable {
     this.#transport = new Transport({
       connections: options.connections ?? 8,
       connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
-      stallTimeoutMs: options.stallTimeoutMs ?? 30_000,
+      stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
     });
     this.#client = new Client({
       host,
@@ -218,6 +218,7 @@ export class Registry implements AsyncDisposable {
     await this.#transport.close();
   }
 
+  /** As {@link Registry.close}. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }

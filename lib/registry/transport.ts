@@ -4,6 +4,8 @@ import type { Dispatcher } from 'undici';
 
 import { errorCode, LimitError, NetworkError } from '../errors.js';
 
+import { proxyFor } from './proxy.js';
+
 /** One HTTP request; redirects, retries and log-ins are others' business. */
 export interface Request {
   /** The user's call, for messages. */
@@ -51,7 +53,8 @@ const KEEP_ALIVE_MS = 10_000;
  */
 export class Transport {
   readonly #options: TransportOptions;
-  #dispatcher: Promise<Dispatcher> | undefined;
+  /** By proxy; the empty key is for none. */
+  readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
 
   constructor(options: TransportOptions) {
     this.#options = options;
@@ -63,7 +66,7 @@ export class Transport {
    */
   async send(request: Request): Promise<Response> {
     request.signal.throwIfAborted();
-    const dispatcher = await (this.#dispatcher ??= connect(this.#options));
+    const dispatcher = await this.#dispatcher(request.url);
     try {
       const answer = await dispatcher.request({
         origin: request.url.origin,
@@ -82,13 +85,23 @@ export class Transport {
 
   /** Closes all connections; what is under way on them fails. */
   async close(): Promise<void> {
-    await (await this.#dispatcher)?.destroy();
+    await Promise.all([...this.#dispatchers.values()].map(async dispatcher => (await dispatcher).destroy()));
+  }
+
+  #dispatcher(url: URL): Promise<Dispatcher> {
+    const proxy = proxyFor(url);
+    const key = proxy?.href ?? '';
+    const known = this.#dispatchers.get(key);
+    if (known !== undefined) return known;
+    const fresh = connect(this.#options, proxy);
+    this.#dispatchers.set(key, fresh);
+    return fresh;
   }
 }
 
-async function connect(options: TransportOptions): Promise<Dispatcher> {
-  const { Agent } = await import('undici');
-  return new Agent({
+async function connect(options: TransportOptions, proxy: URL | undefined): Promise<Dispatcher> {
+  const { Agent, ProxyAgent } = await import('undici');
+  const settings = {
     connections: options.connections,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: 60_000,
@@ -97,7 +110,12 @@ async function connect(options: TransportOptions): Promise<Dispatcher> {
     bodyTimeout: 0,
     autoSelectFamily: true,
     connect: { timeout: options.connectTimeoutMs },
-  });
+  };
+  if (proxy === undefined) return new Agent(settings);
+  const { username, password } = proxy;
+  const login = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
+  const uri = `${proxy.protocol}//${proxy.host}`;
+  return new ProxyAgent({ ...settings, uri, ...(username !== '' && { token: `Basic ${login}` }) });
 }
 
 class Answer implements Response {
