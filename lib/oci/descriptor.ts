@@ -72,6 +72,7 @@ const layers: Readonly<Record<string, LayerCompression>> = {
   [mediaTypes.dockerForeignLayerGzip]: 'gzip',
 };
 
+/** How a layer's tar is packed. */
 export type LayerCompression = 'none' | 'gzip' | 'zstd';
 
 /** A list of manifests, one per platform. */
