@@ -141,6 +141,11 @@ export class Containers {
     await ready;
   }
 
+  /** Starts one whose output comes over the returned conversation from the first byte: for `start --attach`. @internal */
+  async startAttached(record: ContainerRecord, options: AbortOptions & { readonly call: string }): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
+    return this.#send(record, { ...options, attach: true });
+  }
+
   /** Starts one more process in a running container. The conversation's promises tell how it goes. @internal */
   async exec(
     record: ContainerRecord,
@@ -198,7 +203,8 @@ export class Containers {
   /** Removes what processes that are no more left behind: their records, and with them all that hangs on them. @internal */
   async sweep(): Promise<void> {
     for (const record of this.#context.records.list()) {
-      if (isOrphan(record) && this.live.state(record.id).name !== 'running') await this.#erase(record);
+      const state = record.autoRemove === true || isOrphan(record) ? this.live.state(record.id).name : 'running';
+      if (state === 'exited' || (state === 'created' && isOrphan(record))) await this.#erase(record);
     }
   }
 
@@ -228,6 +234,7 @@ export class Containers {
       chain: image.chain,
       labels: { ...image.config.config.Labels, ...options.labels },
       lifetime: options.lifetime ?? 'process',
+      ...(options.autoRemove === true ? { autoRemove: true } : {}),
       owner: formatOwner(self()),
       anonymousVolumes: anonymous,
       config: { ...config, mounts },

@@ -88,6 +88,8 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly log?: LogOptionsOnCreate;
   /** `process` ends with the process that created it, however that ends; `detached` runs on. @defaultValue `'process'` */
   readonly lifetime?: 'process' | 'detached';
+  /** Whether it is removed when it has ended: by the next engine that opens the store. @defaultValue `false` */
+  readonly autoRemove?: boolean;
   /** Which of a tag's platforms. Default: the host's. */
   readonly platform?: PlatformString;
   /** When to ask the registry. @defaultValue `'missing'` */

@@ -49,6 +49,8 @@ export interface ContainerRecord {
   readonly chain: readonly Digest[];
   readonly labels: Labels;
   readonly lifetime: 'process' | 'detached';
+  /** It goes when it has ended. */
+  readonly autoRemove?: boolean;
   /** Which process created it. */
   readonly owner: string;
   /** Volumes without a name that were made for it and go with it. */
