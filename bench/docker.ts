@@ -1,0 +1,91 @@
+import { request } from 'node:http';
+
+/** A peer that speaks Docker's API on a Unix socket: Docker Engine itself, or podman's service. No CLI start-up in any figure. */
+export class Docker {
+  readonly name: string;
+  readonly #socketPath: string;
+
+  constructor(name: string, host: string) {
+    this.name = name;
+    this.#socketPath = host.replace(/^unix:\/\//, '');
+  }
+
+  /** Creates, starts, waits for and removes a container. */
+  async run(image: string, command: readonly string[], options: { readonly networkMode?: string; readonly ports?: readonly number[] } = {}): Promise<void> {
+    const id = await this.create(image, command, options);
+    await this.#call('POST', `/containers/${id}/start`);
+    await this.#call('POST', `/containers/${id}/wait`);
+    await this.#call('DELETE', `/containers/${id}`);
+  }
+
+  async create(image: string, command: readonly string[], options: { readonly networkMode?: string; readonly ports?: readonly number[] } = {}): Promise<string> {
+    const ports = options.ports ?? [];
+    const body = {
+      Image: image,
+      Cmd: command,
+      ExposedPorts: Object.fromEntries(ports.map(port => [`${port}/tcp`, {}])),
+      HostConfig: {
+        ...(options.networkMode === undefined ? {} : { NetworkMode: options.networkMode }),
+        PortBindings: Object.fromEntries(ports.map(port => [`${port}/tcp`, [{ HostIp: '127.0.0.1', HostPort: '' }]])),
+      },
+    };
+    const { Id } = (await this.#call('POST', '/containers/create', body)) as { Id: string };
+    return Id;
+  }
+
+  async start(id: string): Promise<void> {
+    await this.#call('POST', `/containers/${id}/start`);
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#call('DELETE', `/containers/${id}?force=1`);
+  }
+
+  /** Runs a command in a container to its end. */
+  async exec(id: string, command: readonly string[]): Promise<void> {
+    const { Id } = (await this.#call('POST', `/containers/${id}/exec`, { Cmd: command, AttachStdout: true, AttachStderr: true })) as { Id: string };
+    await this.#call('POST', `/exec/${Id}/start`, {});
+  }
+
+  async pull(ref: string): Promise<void> {
+    const at = ref.lastIndexOf(':');
+    const said = String(await this.#call('POST', `/images/create?fromImage=${encodeURIComponent(ref.slice(0, at))}&tag=${ref.slice(at + 1)}`));
+    if (said.includes('"error"')) throw new Error(`${this.name}: pull ${ref}: ${said.slice(-300)}`);
+  }
+
+  async removeImage(ref: string): Promise<void> {
+    await this.#call('DELETE', `/images/${encodeURIComponent(ref)}?force=1`);
+  }
+
+  async load(archive: Buffer): Promise<void> {
+    await this.#call('POST', '/images/load', archive);
+  }
+
+  async version(): Promise<string> {
+    const { Version } = (await this.#call('GET', '/version')) as { Version: string };
+    return Version;
+  }
+
+  #call(method: string, path: string, body?: unknown): Promise<unknown> {
+    const bytes = Buffer.isBuffer(body) ? body : body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    return new Promise((resolve, reject) => {
+      const headers = bytes === undefined ? {} : { 'content-type': Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json', 'content-length': bytes.length };
+      const sent = request({ socketPath: this.#socketPath, method, path: `/v1.40${path}`, headers }, answer => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+        answer.on('end', () => {
+          const text = Buffer.concat(chunks).toString('utf8');
+          if ((answer.statusCode ?? 500) >= 400) return reject(new Error(`${this.name}: ${method} ${path}: ${answer.statusCode} ${text.slice(0, 300)}`));
+          resolve(answer.headers['content-type']?.startsWith('application/json') === true && !text.includes('\n{') ? parse(text) : text);
+        });
+        answer.on('error', reject);
+      });
+      sent.on('error', reject);
+      sent.end(bytes);
+    });
+  }
+}
+
+function parse(text: string): unknown {
+  return text.trim() === '' ? undefined : JSON.parse(text);
+}
