@@ -375,11 +375,17 @@ static int coded_block(struct inflater *s) {
       DROP(DISTANCE_BITS);
       entry = distances[BASE_OF(entry) + (bits & ((1u << EXTRA_OF(entry)) - 1))];
     }
-    if (entry & SPECIAL) return INFLATE_DATA;
+    if (entry & SPECIAL) {
+      s->in = in, s->count = count;
+      return INFLATE_DATA;
+    }
     DROP(LENGTH_OF(entry));
     size_t distance = BASE_OF(entry) + (bits & ((1u << EXTRA_OF(entry)) - 1));
     DROP(EXTRA_OF(entry));
-    if (distance > (size_t)(out - s->member)) return INFLATE_DATA;
+    if (distance > (size_t)(out - s->member)) {
+      s->in = in, s->count = count;
+      return INFLATE_DATA;
+    }
     copy_match(out, distance, length);
     out += length;
   }
@@ -443,7 +449,10 @@ static int member(struct inflater *s) {
   if (error) return error;
   s->crc = s->size = 0;
   s->member = s->out;
-  if ((error = member_body(s)) || (error = align(s)) || (error = flush(s))) return error;
+  error = member_body(s);
+  /* The zeros behind the end make no sense either: what is wrong is that there is no more. */
+  if (error == INFLATE_DATA && s->in_eof && s->in - s->count / 8 > s->in_end) return INFLATE_TRUNCATED;
+  if (error || (error = align(s)) || (error = flush(s))) return error;
   if ((error = take(s, 32, &crc)) || (error = take(s, 32, &size)) || (error = align(s))) return error;
   return crc == s->crc && size == s->size ? 0 : INFLATE_CHECKSUM;
 }
