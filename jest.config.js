@@ -6,4 +6,5 @@ export default {
   testTimeout: 30_000,
   maxWorkers: 2,
   setupFilesAfterEnv: [],
+  reporters: ['default', '<rootDir>/../.ci/counts.mjs'],
 };
