@@ -76,30 +76,41 @@ int make_directories(int root, const char *path, unsigned mode) {
   return 0;
 }
 
-/* Opens a mount target; creates what is missing: 'd' a directory, 'f' an empty file, anything else nothing. */
-static int open_target(int root, const char *path, char create) {
-  int fd = open_in(root, path, O_PATH);
-  if (fd >= 0 || errno != ENOENT || (create != 'd' && create != 'f')) return fd;
-  if (create == 'd') {
-    if (make_directories(root, path, 0755) < 0) return -1;
-    return open_in(root, path, O_PATH);
-  }
-  char parent[4096];
-  const char *slash = strrchr(path, '/');
+/* mkdir of the last name in a parent that is there, which is nearly always so: opened. -1 with errno otherwise. */
+static int make_last(int root, const char *path) {
+  const char *name;
+  cleanup_close int parent = open_parent(root, path, &name);
+  if (parent < 0 || mkdirat(parent, name, 0755) < 0) return -1;
+  return openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int make_file(int root, const char *path) {
+  char parent_path[4096];
+  const char *slash = strrchr(path, '/'), *name;
   size_t size = slash ? (size_t)(slash - path) : 0;
-  if (size >= sizeof parent) {
+  if (size >= sizeof parent_path) {
     errno = ENAMETOOLONG;
     return -1;
   }
-  memcpy(parent, path, size);
-  parent[size] = 0;
-  if (size > 0 && make_directories(root, parent, 0755) < 0) return -1;
-  const char *name;
-  cleanup_close int directory = open_parent(root, path, &name);
-  if (directory < 0) return -1;
-  cleanup_close int file = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-  if (file < 0) return -1;
-  return open_in(root, path, O_PATH);
+  memcpy(parent_path, path, size);
+  parent_path[size] = 0;
+  if (size > 0 && make_directories(root, parent_path, 0755) < 0) return -1;
+  cleanup_close int parent = open_parent(root, path, &name);
+  if (parent < 0) return -1;
+  cleanup_close int file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+  return file < 0 ? -1 : open_in(root, path, O_PATH);
+}
+
+/* Opens a mount target; creates what is missing: 'd' a directory, 'f' an empty file, anything else nothing. */
+static int open_target(int root, const char *path, char create) {
+  int fd = open_in(root, path, O_PATH);
+  if (fd >= 0 || errno != ENOENT) return fd;
+  if (create == 'f') return make_file(root, path);
+  if (create != 'd') return -1;
+  fd = make_last(root, path);
+  if (fd >= 0) return fd;
+  /* A parent is missing too, or a link dangles: step by step. */
+  return make_directories(root, path, 0755) < 0 ? -1 : open_in(root, path, O_PATH);
 }
 
 /* --- new file systems --- */

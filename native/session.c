@@ -397,12 +397,8 @@ void session_run(struct session *session) {
 }
 
 void session_close(struct session *session) {
-  if (session->listener.fd >= 0) {
-    loop_remove(&session->loop, &session->listener);
-    close(session->listener.fd);
-    session->listener.fd = -1;
-  }
-  /* A client that has not read everything yet is owed it, for as long as it stays. */
+  /* A client that has not read everything yet is owed it, for as long as it stays. The clients' connections are closed
+   * before all else: that is what they wait for. The rest goes with the process. */
   for (;;) {
     bool owed = false;
     for (struct client *c = session->clients, *next; c; c = next) {
