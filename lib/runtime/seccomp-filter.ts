@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 
 import { defaultProfile } from './seccomp-default.js';
-import { compileSeccomp, type SeccompProfile } from './seccomp.js';
+import { compileSeccomp } from './seccomp.js';
+import type { SeccompProfile } from './seccomp-profile.js';
 
 /** Compiled filters. A process that uses more profiles than this compiles some of them again. */
 const KEPT = 32;
