@@ -1,0 +1,69 @@
+import { integer, list, parsed, parsedList, text, toggle } from '../flags.js';
+import { parseMount, parseTmpfs, parseVolume } from '../mounts.js';
+import { checkEnv, checkLabel, parseHost, parsePair } from '../pairs.js';
+import { parseBytes, parseDecimal, parseSwap } from '../units.js';
+
+/** What a container is made of. */
+export const createFlags = {
+  'add-host': parsedList('list', 'Add a custom host-to-IP mapping (host:ip)', parseHost),
+  'cap-add': list('Add Linux capabilities'),
+  'cap-drop': list('Drop Linux capabilities'),
+  cidfile: text('Write the container ID to the file'),
+  'cpu-period': integer('Limit CPU CFS (Completely Fair Scheduler) period'),
+  'cpu-quota': integer('Limit CPU CFS (Completely Fair Scheduler) quota'),
+  'cpu-shares': integer('CPU shares (relative weight)', 'c'),
+  cpus: parsed('decimal', 'Number of CPUs', parseDecimal),
+  'cpuset-cpus': text('CPUs in which to allow execution (0-3, 0,1)'),
+  'cpuset-mems': text('MEMs in which to allow execution (0-3, 0,1)'),
+  dns: list('Set custom DNS servers'),
+  entrypoint: text('Overwrite the default ENTRYPOINT of the image'),
+  env: list('Set environment variables', 'e', checkEnv),
+  'env-file': list('Read in a file of environment variables'),
+  expose: list('Expose a port or a range of ports, for --publish-all'),
+  hostname: text('Container host name', 'h'),
+  init: toggle('Run an init inside the container that forwards signals and reaps processes'),
+  interactive: toggle('Keep STDIN open even if not attached', 'i'),
+  ip: text('IPv4 address (e.g., 172.30.100.104)'),
+  label: list('Set meta data on a container', 'l', checkLabel),
+  'label-file': list('Read in a line delimited file of labels'),
+  'log-driver': text('Logging driver for the container: json-file or none'),
+  'log-opt': parsedList('list', 'Log driver options: max-size, max-file', parsePair),
+  memory: parsed('bytes', 'Memory limit', parseBytes, 'm'),
+  'memory-reservation': parsed('bytes', 'Memory soft limit', parseBytes),
+  'memory-swap': parsed('bytes', "Swap limit equal to memory plus swap: '-1' to enable unlimited swap", parseSwap),
+  mount: parsedList('mount', 'Attach a filesystem mount to the container', parseMount),
+  name: text('Assign a name to the container'),
+  network: list('Connect a container to a network'),
+  'network-alias': list('Add network-scoped alias for the container'),
+  'pids-limit': integer('Tune container pids limit (set -1 for unlimited)'),
+  platform: text('Which of a multi-platform image to run (os/arch[/variant])'),
+  publish: list("Publish a container's port(s) to the host", 'p'),
+  'publish-all': toggle('Publish all exposed ports to random ports', 'P'),
+  pull: { ...text('Pull image before running ("always", "missing", "never")'), shown: '"missing"' },
+  quiet: toggle('Suppress the pull output', 'q'),
+  'read-only': toggle("Mount the container's root filesystem as read only"),
+  rm: toggle('Automatically remove the container and its associated anonymous volumes when it exits'),
+  'security-opt': list('Security options: seccomp=FILE|unconfined, no-new-privileges'),
+  'shm-size': parsed('bytes', 'Size of /dev/shm', parseBytes),
+  'stop-signal': text('Signal to stop the container'),
+  'stop-timeout': integer('Timeout (in seconds) to stop a container'),
+  sysctl: parsedList('map', 'Sysctl options', parsePair),
+  tmpfs: parsedList('list', 'Mount a tmpfs directory', parseTmpfs),
+  tty: toggle('Allocate a pseudo-TTY', 't'),
+  user: text('Username or UID (format: <name|uid>[:<group|gid>])', 'u'),
+  volume: parsedList('list', 'Bind mount a volume', parseVolume, 'v'),
+  workdir: text('Working directory inside the container', 'w'),
+};
+
+/** How the terminal and the signals of the caller reach the container. */
+export const attachFlags = {
+  'detach-keys': text('Override the key sequence for detaching a container'),
+  'sig-proxy': toggle('Proxy received signals to the process', undefined, true),
+};
+
+export const runFlags = {
+  ...createFlags,
+  ...attachFlags,
+  attach: list('Attach to STDIN, STDOUT or STDERR', 'a'),
+  detach: toggle('Run container in background and print container ID', 'd'),
+};

@@ -1,0 +1,80 @@
+import type { Command, Group } from '../command.js';
+import { text, toggle } from '../flags.js';
+import {
+  attach,
+  container,
+  create,
+  exec,
+  inspect,
+  kill,
+  logs,
+  port,
+  ps,
+  remove,
+  restart,
+  run,
+  start,
+  stop,
+  wait,
+} from './container.js';
+import { image, images, load, pull, removeImage, tag } from './image.js';
+import { network } from './network.js';
+import { doctor, events, info, system, version } from './system.js';
+import { volume } from './volume.js';
+
+/** Flags that may stand before the verb. */
+export const globalFlags = {
+  debug: toggle('Enable debug mode: errors come with their stack', 'D'),
+  root: { ...text('Where the store is'), shown: '"/var/lib/tscontainer" as root' },
+  version: toggle('Print version information and quit', 'v'),
+};
+
+/** All there is. */
+export const root: Group = {
+  kind: 'group',
+  summary: 'Containers without a daemon',
+  commands: {
+    attach,
+    container,
+    create,
+    doctor,
+    events,
+    exec,
+    image,
+    images,
+    info,
+    inspect,
+    kill,
+    load,
+    logs,
+    network,
+    port,
+    ps,
+    pull,
+    restart,
+    rm: remove,
+    rmi: removeImage,
+    run,
+    start,
+    stop,
+    system,
+    tag,
+    version,
+    volume,
+    wait,
+  },
+};
+
+/** All the names by which a command can be called. */
+export function namesOf(command: Command): string[] {
+  return names(root, command, '');
+}
+
+function names(group: Group, wanted: Command, prefix: string): string[] {
+  const aliases = Object.entries(group.aliases ?? {});
+  return Object.entries(group.commands).flatMap(([name, entry]) => {
+    if (entry.kind === 'group') return names(entry, wanted, `${prefix}${name} `);
+    if (entry !== wanted) return [];
+    return [name, ...aliases.filter(([, of]) => of === name).map(([alias]) => alias)].map(each => prefix + each);
+  });
+}

@@ -1,0 +1,107 @@
+import type { Readable } from 'node:stream';
+
+import type { Process } from '../container/process.js';
+import type { ExitStatus } from '../errors.js';
+import { signalNumber } from '../runtime/signals.js';
+import { DetachKeys, rawMode, terminalSize } from './terminal.js';
+
+/** Which streams are connected, and how. */
+export interface Streams {
+  readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
+  /** The process has a terminal. */
+  readonly tty: boolean;
+  /** Signals that this program gets go to the process. */
+  readonly proxySignals: boolean;
+  /** What is typed to leave it running; absent where that cannot be. */
+  readonly detachKeys?: Buffer;
+}
+
+/** How a conversation ended: with the process, or the user left. */
+export type Outcome = ExitStatus | 'detached';
+
+const proxied = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR1', 'SIGUSR2', 'SIGALRM', 'SIGCONT'] as const;
+
+/**
+ * Connects a process in a container with the terminal, or the pipes, of this one until it has ended and its last byte is
+ * written, or until the user leaves. `started` is waited for before the process is told anything; its failure is ours.
+ */
+export async function converse(
+  inside: Process,
+  streams: Streams,
+  started: Promise<unknown> = Promise.resolve(),
+): Promise<Outcome> {
+  const drained = Promise.all([
+    forward(inside.stdout, streams.stdout && process.stdout),
+    forward(inside.stderr, streams.stderr && process.stderr),
+  ]);
+  await started;
+  const undo: (() => void)[] = [];
+  try {
+    const left = new Promise<'detached'>(resolve => undo.push(...connect(inside, streams, () => resolve('detached'))));
+    return await Promise.race([left, ended(inside, drained)]);
+  } finally {
+    for (const each of undo) each();
+  }
+}
+
+/** What the process of this program exits with. */
+export function exitCodeOf(outcome: Outcome): number {
+  if (outcome === 'detached') return 0;
+  return outcome.exitCode ?? 128 + signalNumber(outcome.signal ?? 'SIGKILL');
+}
+
+async function ended(inside: Process, drained: Promise<unknown>): Promise<ExitStatus> {
+  const status = await inside.wait();
+  await drained;
+  return status;
+}
+
+/** Resolves when the last byte was handed on. What nobody wants is read all the same: it would hold the process back. */
+function forward(from: Readable, to: NodeJS.WriteStream | false): Promise<void> {
+  const done = new Promise<void>(resolve => from.once('close', resolve));
+  if (to === false) from.resume();
+  else from.pipe(to, { end: false });
+  return done;
+}
+
+function connect(inside: Process, streams: Streams, leave: () => void): (() => void)[] {
+  return [
+    ...(streams.proxySignals ? [proxySignals(inside)] : []),
+    ...(streams.tty ? [followSize(inside)] : []),
+    ...(streams.stdin ? [forwardInput(inside, streams, leave)] : []),
+  ];
+}
+
+function proxySignals(inside: Process): () => void {
+  const listener = (signal: NodeJS.Signals): void => void inside.kill(signal);
+  for (const signal of proxied) process.on(signal, listener);
+  return () => {
+    for (const signal of proxied) process.off(signal, listener);
+  };
+}
+
+function followSize(inside: Process): () => void {
+  const listener = (): void => {
+    const size = terminalSize();
+    if (size !== undefined) void inside.resize(size);
+  };
+  listener();
+  process.stdout.on('resize', listener);
+  return () => void process.stdout.off('resize', listener);
+}
+
+function forwardInput(inside: Process, { tty, detachKeys }: Streams, leave: () => void): () => void {
+  const cook = tty ? rawMode() : () => {};
+  const { stdin } = process;
+  // It may end at any moment, and then its input is nobody's any more.
+  inside.stdin.on('error', () => stdin.unpipe());
+  if (tty && detachKeys !== undefined) stdin.pipe(new DetachKeys(detachKeys, leave)).pipe(inside.stdin);
+  else stdin.pipe(inside.stdin);
+  return () => {
+    stdin.unpipe();
+    stdin.pause();
+    cook();
+  };
+}

@@ -1,0 +1,210 @@
+import { readFileSync } from 'node:fs';
+
+import type { Attachment, CreateContainerOptions, LogOptionsOnCreate } from '../container/options.js';
+import { parsePorts, type PortMapping } from '../network/ports.js';
+import { parseSignal } from '../runtime/signals.js';
+import type { PlatformString, Resources } from '../types.js';
+import type { createFlags } from './commands/run-flags.js';
+import { BadValue, type Values } from './flags.js';
+import { checkLabel, toPair } from './pairs.js';
+import { readEnvironment } from './env-file.js';
+import { parseBytes } from './units.js';
+import { UsageError } from './usage-error.js';
+
+type CreateFlags = Values<typeof createFlags>;
+type Loose<T> = { readonly [K in keyof T]?: T[K] | undefined };
+type Wishes = Loose<Omit<CreateContainerOptions, 'image'>>;
+
+/**
+ * What the flags of `run` and `create` ask for, in the engine's words.
+ *
+ * @param exposed - Ports that the image declares, as `80/tcp`; for `--publish-all`.
+ */
+export function toCreateOptions(
+  flags: CreateFlags,
+  [image = '', ...command]: readonly string[],
+  exposed: readonly string[],
+): CreateContainerOptions & { readonly image: string } {
+  return defined<CreateContainerOptions & { readonly image: string }>({
+    image,
+    command: command.length === 0 ? undefined : command,
+    ...identity(flags),
+    ...isolation(flags),
+    ...ending(flags),
+    env: readEnvironment(flags.env, flags['env-file']),
+    cwd: flags.workdir,
+    user: flags.user,
+    tty: flags.tty,
+    stdin: flags.interactive,
+    // `--entrypoint ''` takes the image's away.
+    entrypoint: flags.entrypoint === undefined ? undefined : flags.entrypoint === '' ? [] : [flags.entrypoint],
+    mounts: [...flags.volume, ...flags.mount, ...flags.tmpfs],
+    ports: ports(flags, exposed),
+    networks: networks(flags),
+    resources: resources(flags),
+    log: log(flags),
+    platform: flags.platform as PlatformString | undefined,
+  });
+}
+
+function identity(flags: CreateFlags): Wishes {
+  return {
+    name: flags.name,
+    hostname: flags.hostname,
+    labels: Object.fromEntries([...flags['label-file'].flatMap(readLabels), ...flags.label].map(toPair)),
+    extraHosts: Object.fromEntries(flags['add-host']),
+    dns: flags.dns,
+  };
+}
+
+function isolation(flags: CreateFlags): Wishes {
+  return {
+    readOnly: flags['read-only'],
+    capabilities: { add: flags['cap-add'], drop: flags['cap-drop'] },
+    init: flags.init,
+    sysctls: Object.fromEntries(flags.sysctl),
+    shmSizeBytes: flags['shm-size'],
+    ...security(flags['security-opt']),
+  };
+}
+
+function ending(flags: CreateFlags): Wishes {
+  const { 'stop-signal': signal, 'stop-timeout': seconds } = flags;
+  return {
+    stopSignal: signal === undefined ? undefined : parseSignal(signal, 'containers.create').name,
+    stopGraceMs: seconds === undefined ? undefined : graceMs(seconds),
+  };
+}
+
+/** Seconds as Docker takes them, where -1 is to wait for ever. */
+export function graceMs(seconds: number): number {
+  // The longest that a timer of Node can be, 24 days.
+  return seconds < 0 ? 2 ** 31 - 1 : seconds * 1000;
+}
+
+function resources(flags: CreateFlags): Resources {
+  return defined<Resources>({
+    memoryBytes: unlessZero(flags.memory),
+    memorySwapBytes: unlessZero(flags['memory-swap']),
+    memoryReservationBytes: unlessZero(flags['memory-reservation']),
+    cpus: unlessZero(flags.cpus),
+    cpuShares: unlessZero(flags['cpu-shares']),
+    cpuPeriodMicros: unlessZero(flags['cpu-period']),
+    cpuQuotaMicros: unlessZero(flags['cpu-quota']),
+    cpusetCpus: flags['cpuset-cpus'],
+    cpusetMems: flags['cpuset-mems'],
+    maxProcesses: unlessZero(flags['pids-limit']),
+  });
+}
+
+/** To Docker, 0 is not given. */
+function unlessZero(value: number | undefined): number | undefined {
+  return value === 0 ? undefined : value;
+}
+
+function security(options: readonly string[]): { seccomp?: 'unconfined' | object; noNewPrivileges?: boolean } {
+  const found: { seccomp?: 'unconfined' | object; noNewPrivileges?: boolean } = {};
+  for (const option of options) {
+    const [, key = '', value] = /^([^=:]+)(?:[=:](.*))?$/s.exec(option) ?? [];
+    if (key === 'no-new-privileges' && [undefined, 'true', 'false'].includes(value))
+      found.noNewPrivileges = value !== 'false';
+    else if (key === 'seccomp' && value === 'unconfined') found.seccomp = 'unconfined';
+    else if (key === 'seccomp' && value === 'builtin') delete found.seccomp;
+    else if (key === 'seccomp' && value !== undefined) found.seccomp = readProfile(value);
+    // What Docker does where the module is not in the kernel's list: nothing.
+    else if (option !== 'apparmor=unconfined' && option !== 'label=disable' && option !== 'label:disable')
+      throw new UsageError(`Invalid --security-opt: ${JSON.stringify(option)}`);
+  }
+  return found;
+}
+
+function readProfile(path: string): object {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UsageError(`opening seccomp profile (${path}) failed: ${(error as Error).message}`);
+  }
+  try {
+    return JSON.parse(text) as object;
+  } catch (error) {
+    throw new UsageError(`parsing seccomp profile (${path}) failed: ${(error as Error).message}`);
+  }
+}
+
+function ports(flags: CreateFlags, exposed: readonly string[]): PortMapping[] {
+  const published = flags.publish.flatMap(text => parsePorts(text, 'publish'));
+  const named = flags['publish-all'] ? [...exposed, ...flags.expose].flatMap(text => parsePorts(text, 'expose')) : [];
+  const others = named.filter(
+    port => !published.some(({ container, protocol }) => port.container === container && port.protocol === protocol),
+  );
+  return [...published, ...others].map(({ container, host: [first, last], hostIp, protocol }) => {
+    if (first !== last)
+      throw new UsageError(
+        `a range of host ports for the one container port ${container} is not supported: name one, or none for any that is free`,
+      );
+    return { container, host: first, hostIp, protocol };
+  });
+}
+
+function networks(flags: CreateFlags): (string | Attachment)[] | undefined {
+  const wanted = flags.network.map(parseNetwork);
+  const [first = { network: 'bridge' }, ...rest] = wanted;
+  const { ip, 'network-alias': more } = flags;
+  if (wanted.length === 0 && ip === undefined && more.length === 0) return undefined;
+  const aliases = [...(first.aliases ?? []), ...more];
+  return [{ ...first, ...(aliases.length === 0 ? {} : { aliases }), ...(ip === undefined ? {} : { ip }) }, ...rest];
+}
+
+/** `web`, or `name=web,alias=db,ip=10.0.0.5`. */
+function parseNetwork(text: string): Attachment {
+  if (!text.includes('=')) return { network: text === 'default' ? 'bridge' : text };
+  const pairs = text.split(',').map(toPair);
+  const unknown = pairs.find(([key]) => !['name', 'alias', 'ip'].includes(key));
+  if (unknown !== undefined) throw new UsageError(`invalid field key ${unknown[0]} in --network ${text}`);
+  const all = (wanted: string): string[] => pairs.filter(([key]) => key === wanted).map(([, value]) => value);
+  const [network, ip, aliases] = [all('name')[0], all('ip')[0], all('alias')];
+  if (network === undefined) throw new UsageError('no name set for network');
+  return { network, ...(aliases.length === 0 ? {} : { aliases }), ...(ip === undefined ? {} : { ip }) };
+}
+
+function log(flags: CreateFlags): LogOptionsOnCreate | undefined {
+  const driver = flags['log-driver'] ?? 'json-file';
+  if (driver === 'none') return { driver };
+  if (driver !== 'json-file')
+    throw new UsageError(`logging driver ${JSON.stringify(driver)} is not supported: it is json-file or none`);
+  const kept: { driver: 'json-file'; maxBytes?: number; maxFiles?: number } = { driver };
+  for (const [key, value] of flags['log-opt']) {
+    if (key === 'max-size') kept.maxBytes = asked('max-size', value, parseBytes);
+    else if (key === 'max-file') kept.maxFiles = asked('max-file', value, positive);
+    else throw new UsageError(`unknown log opt '${key}' for json-file log driver`);
+  }
+  return kept;
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new BadValue(`${JSON.stringify(text)} is not 1 or more`);
+  return Number(text);
+}
+
+function asked<T>(option: string, value: string, parse: (value: string) => T): T {
+  try {
+    return parse(value);
+  } catch (error) {
+    if (error instanceof BadValue) throw new UsageError(`invalid value for ${option}: ${error.reason}`);
+    throw error;
+  }
+}
+
+function readLabels(path: string): string[] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line !== '' && !line.startsWith('#'))
+    .map(line => asked('label-file', line, checkLabel));
+}
+
+/** The engine tells what was left out from what is `undefined`. */
+function defined<T extends object>(fields: Loose<T>): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}

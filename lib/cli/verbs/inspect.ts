@@ -1,0 +1,127 @@
+import { errorCode } from '../../errors.js';
+import type { NetworkInfo } from '../../network/network.js';
+import type { VolumeInfo } from '../../volume/volume.js';
+import type { Invocation } from '../command.js';
+import type { inspectFlags } from '../commands/container.js';
+import { toDockerContainer } from '../docker-container.js';
+import type { Values } from '../flags.js';
+import { complain, print, withEngine, type Session } from '../session.js';
+import { Template } from '../template.js';
+import { UsageError } from '../usage-error.js';
+
+type Kind = 'container' | 'image' | 'network' | 'volume';
+type Look = (session: Session, ref: string) => Promise<object>;
+
+const kinds: Readonly<Record<Kind, Look>> = { container, image, network, volume };
+
+/** `inspect`, and that of one kind. Without a kind, all are asked in turn. */
+export async function inspect({ globals, flags, args }: Invocation<typeof inspectFlags>): Promise<number> {
+  const asked = kindsOf(flags);
+  const template = flags.format === undefined || flags.format === 'json' ? undefined : new Template(flags.format);
+  return withEngine(globals, async session => {
+    const found: object[] = [];
+    let exitCode = 0;
+    for (const ref of args) {
+      try {
+        const object = await look(session, asked, ref);
+        found.push(object);
+        if (template !== undefined) print(template.render(object));
+      } catch (error) {
+        complain(error, globals.debug);
+        exitCode = 1;
+      }
+    }
+    if (template === undefined) print(flags.format === 'json' ? JSON.stringify(found) : JSON.stringify(found, null, 4));
+    return exitCode;
+  });
+}
+
+function kindsOf({ type }: Values<typeof inspectFlags>): Kind[] {
+  if (type === undefined || type === '') return ['container', 'image', 'network', 'volume'];
+  if (!Object.hasOwn(kinds, type))
+    throw new UsageError(`"${type}" is not a valid value for --type: it is container, image, network or volume`, 1);
+  return [type as Kind];
+}
+
+async function look(session: Session, asked: readonly Kind[], ref: string): Promise<object> {
+  let missing: unknown;
+  for (const kind of asked) {
+    try {
+      return await kinds[kind](session, ref);
+    } catch (error) {
+      const code = errorCode(error);
+      // A name that one kind of thing cannot have is no reason not to ask the next.
+      if (code !== 'CTR_NOT_FOUND' && !(code === 'CTR_PARSE' && asked.length > 1)) throw error;
+      missing ??= error;
+    }
+  }
+  throw asked.length > 1 ? new UsageError(`No such object: ${ref}`, 1) : missing;
+}
+
+async function container({ engine, signal }: Session, ref: string): Promise<object> {
+  const found = await engine.containers.get(ref, { signal });
+  const record = engine.containers.record(found.id, 'container.inspect');
+  return toDockerContainer({
+    info: await found.inspect({ signal }),
+    record,
+    logPath: engine.containers.logPath(record),
+    volumePath: name => engine.volumes.path(name),
+  });
+}
+
+async function image({ engine, signal }: Session, ref: string): Promise<object> {
+  return (await engine.images.get(ref, { signal })).inspectDocker({ signal });
+}
+
+async function network({ engine, signal }: Session, ref: string): Promise<object> {
+  return toDockerNetwork(await (await engine.networks.get(ref, { signal })).inspect({ signal }));
+}
+
+async function volume({ engine, signal }: Session, ref: string): Promise<object> {
+  return toDockerVolume(await (await engine.volumes.get(ref, { signal })).inspect({ signal }));
+}
+
+function toDockerNetwork({
+  id,
+  name,
+  createdAt,
+  driver,
+  subnet,
+  gateway,
+  internal,
+  labels,
+  containers,
+  device,
+}: NetworkInfo): object {
+  return {
+    Name: name,
+    Id: id,
+    Created: createdAt.toISOString(),
+    Scope: 'local',
+    Driver: driver,
+    EnableIPv4: true,
+    EnableIPv6: false,
+    IPAM: { Driver: 'default', Options: null, Config: [{ Subnet: subnet, Gateway: gateway }] },
+    Internal: internal,
+    Containers: Object.fromEntries(
+      Object.entries(containers).map(([container, ip]) => [
+        container,
+        { IPv4Address: `${ip}/${subnet.split('/')[1]}` },
+      ]),
+    ),
+    Options: { 'com.docker.network.bridge.name': device },
+    Labels: labels,
+  };
+}
+
+function toDockerVolume({ name, path, labels, createdAt }: VolumeInfo): object {
+  return {
+    CreatedAt: createdAt.toISOString(),
+    Driver: 'local',
+    Labels: labels,
+    Mountpoint: path,
+    Name: name,
+    Options: null,
+    Scope: 'local',
+  };
+}

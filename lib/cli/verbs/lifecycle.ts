@@ -1,0 +1,106 @@
+import { toProcess } from '../../container/process.js';
+import type { StopOptions } from '../../container/options.js';
+import { parseSignal } from '../../runtime/signals.js';
+import type { Invocation } from '../command.js';
+import type { killFlags, removeFlags, startFlags, stopFlags } from '../commands/container.js';
+import { converse, exitCodeOf } from '../converse.js';
+import { graceMs } from '../create-options.js';
+import type { Values } from '../flags.js';
+import { eachOf, print, withEngine, type Session } from '../session.js';
+import { parseDetachKeys, requireTerminal } from '../terminal.js';
+import { UsageError } from '../usage-error.js';
+
+/** `start`. */
+export async function start({ globals, flags, args }: Invocation<typeof startFlags>): Promise<number> {
+  const attached = flags.attach || flags.interactive;
+  if (attached && args.length > 1) throw new UsageError('you cannot start and attach multiple containers at once', 1);
+  return withEngine(globals, async session => {
+    const { engine, signal } = session;
+    if (attached) return startAttached(session, flags, args[0] ?? '');
+    return eachOf(args, globals, async ref => {
+      await (await engine.containers.get(ref, { signal })).start({ signal });
+      return ref;
+    });
+  });
+}
+
+async function startAttached(session: Session, flags: Values<typeof startFlags>, ref: string): Promise<number> {
+  const { engine, signal } = session;
+  const call = 'container.start';
+  const { id } = await engine.containers.get(ref, { signal });
+  const record = engine.containers.record(id, call);
+  const { tty, stdin } = record.config;
+  const streams = {
+    stdin: flags.interactive && stdin,
+    stdout: true,
+    stderr: true,
+    tty,
+    proxySignals: flags['sig-proxy'],
+    detachKeys: parseDetachKeys(flags['detach-keys']),
+  };
+  if (streams.stdin && tty) requireTerminal();
+  const { monitored, ready } = await engine.containers.startAttached(record, { call, signal });
+  const inside = toProcess(monitored, 0, 'detach');
+  session.letSignalsGo();
+  const outcome = await converse(inside, streams, ready);
+  if (outcome === 'detached') await inside[Symbol.asyncDispose]();
+  return exitCodeOf(outcome);
+}
+
+/** `stop`. */
+export async function stop({ globals, flags, args }: Invocation<typeof stopFlags>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) =>
+    eachOf(args, globals, async ref => {
+      await (await engine.containers.get(ref, { signal })).stop({ ...grace(flags), signal });
+      return ref;
+    }),
+  );
+}
+
+/** `restart`. */
+export async function restart({ globals, flags, args }: Invocation<typeof stopFlags>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) =>
+    eachOf(args, globals, async ref => {
+      await (await engine.containers.get(ref, { signal })).restart({ ...grace(flags), signal });
+      return ref;
+    }),
+  );
+}
+
+function grace({ timeout, time }: Values<typeof stopFlags>): StopOptions {
+  const seconds = timeout ?? time;
+  return seconds === undefined ? {} : { graceMs: graceMs(seconds) };
+}
+
+/** `kill`. */
+export async function kill({ globals, flags, args }: Invocation<typeof killFlags>): Promise<number> {
+  const { number } = parseSignal(flags.signal ?? 'SIGKILL');
+  return withEngine(globals, async ({ engine, signal }) =>
+    eachOf(args, globals, async ref => {
+      await (await engine.containers.get(ref, { signal })).kill(number, { signal });
+      return ref;
+    }),
+  );
+}
+
+/** `rm`. */
+export async function remove({ globals, flags, args }: Invocation<typeof removeFlags>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) =>
+    eachOf(args, globals, async ref => {
+      await (
+        await engine.containers.get(ref, { signal })
+      ).remove({ force: flags.force, volumes: flags.volumes, signal });
+      return ref;
+    }),
+  );
+}
+
+/** `wait`. All are waited for side by side; what they ended with is told in order. */
+export async function wait({ globals, args }: Invocation<Record<never, never>>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) => {
+    const containers = await Promise.all(args.map(ref => engine.containers.get(ref, { signal })));
+    for (const waiting of containers.map(container => container.wait({ signal })))
+      print(String(exitCodeOf(await waiting)));
+    return 0;
+  });
+}

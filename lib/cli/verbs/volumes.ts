@@ -1,0 +1,78 @@
+import { errorCode } from '../../errors.js';
+import type { VolumeInfo } from '../../volume/volume.js';
+import type { Invocation } from '../command.js';
+import type { listFlags, removeNamedFlags } from '../commands/network.js';
+import type { createVolumeFlags } from '../commands/volume.js';
+import { allOf, hasLabel, matchesName, type Test } from '../filters.js';
+import { printListing, type Row } from '../format.js';
+import { toPair } from '../pairs.js';
+import { eachOf, print, withEngine } from '../session.js';
+import { UsageError } from '../usage-error.js';
+
+const headings = { Driver: 'DRIVER', Labels: 'LABELS', Mountpoint: 'MOUNTPOINT', Name: 'VOLUME NAME', Scope: 'SCOPE' };
+
+/** `volume create`. One that is there already is what was asked for. */
+export async function createVolume({
+  globals,
+  flags,
+  args: [name],
+}: Invocation<typeof createVolumeFlags>): Promise<number> {
+  const { driver = 'local', label } = flags;
+  if (driver !== 'local')
+    throw new UsageError(`volume driver ${JSON.stringify(driver)} is not supported: it is local`, 1);
+  return withEngine(globals, async ({ engine, signal }) => {
+    const volume = await engine.volumes.create({
+      ...(name === undefined ? {} : { name }),
+      labels: Object.fromEntries(label.map(toPair)),
+      lifetime: 'detached',
+      signal,
+    });
+    print(volume.name);
+    return 0;
+  });
+}
+
+/** `volume ls`. */
+export async function listVolumes({ globals, flags }: Invocation<typeof listFlags>): Promise<number> {
+  const matches = allOf(flags.filter, tests);
+  return withEngine(globals, async ({ engine, signal }) => {
+    const volumes = await engine.volumes.list({}, { signal });
+    const infos = (await Promise.all(volumes.map(volume => volume.inspect({ signal })))).filter(matches);
+    printListing({ rows: infos.map(toRow), headings, columns: ['Driver', 'Name'], key: 'Name' }, flags);
+    return 0;
+  });
+}
+
+const tests: Readonly<Record<string, Test<VolumeInfo>>> = {
+  dangling: ({ usedBy }, value) => (usedBy.length === 0) === (value === 'true' || value === '1'),
+  driver: (_, value) => value === 'local',
+  label: ({ labels }, value) => hasLabel(labels, value),
+  name: ({ name }, value) => matchesName(name, value),
+};
+
+function toRow({ name, path, labels }: VolumeInfo): Row {
+  return {
+    Driver: 'local',
+    Labels: Object.entries(labels)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(','),
+    Mountpoint: path,
+    Name: name,
+    Scope: 'local',
+  };
+}
+
+/** `volume rm`. */
+export async function removeVolumes({ globals, flags, args }: Invocation<typeof removeNamedFlags>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) =>
+    eachOf(args, globals, async name => {
+      try {
+        await (await engine.volumes.get(name, { signal })).remove({ signal });
+        return name;
+      } catch (error) {
+        if (flags.force && errorCode(error) === 'CTR_NOT_FOUND') return undefined;
+        throw error;
+      }
+    }),
+  );
+}
