@@ -150,11 +150,13 @@ export class ContentStore {
    * what all others did.
    */
   async writeIndex(entries: () => readonly Descriptor[] | Promise<readonly Descriptor[]>): Promise<void> {
-    await using _lock = await this.#locks.acquire('index');
     const path = join(this.#root, 'index.json');
-    const text = printIndex(await entries());
-    if ((await readFile(path, 'utf8').catch(() => '')) === text) return;
-    attempt('content.writeIndex', path, () => writeFileAtomic(path, text, { aside: join(this.#root, 'tmp') }));
+    await this.#locks.while('index', {}, async () => {
+      const text = printIndex(await entries());
+      // A missing one is written, and so is one that cannot be read.
+      if ((await readFile(path, 'utf8').catch(() => '')) === text) return;
+      attempt('content.writeIndex', path, () => writeFileAtomic(path, text, { aside: join(this.#root, 'tmp') }));
+    });
   }
 
   /** The descriptors in `index.json`. */

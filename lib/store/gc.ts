@@ -1,21 +1,19 @@
-import { spawn } from 'node:child_process';
-import { readdirSync, renameSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { errorCode, InvalidStateError } from '../errors.js';
-import { algorithmOf, hexOf, isDigest } from '../oci/digest.js';
+import { InvalidStateError } from '../errors.js';
 import type { AbortOptions, PruneReport } from '../types.js';
 import type { ContentStore } from './content.js';
-import type { Ref, Leases } from './leases.js';
+import type { Layers } from './layers.js';
+import { type Leases, type Ref, SWEEP_LOCK } from './leases.js';
 import type { Locks } from './locks.js';
-import type { Snapshotter } from './snapshots.js';
-import { type Trash } from './trash.js';
+import type { Trash } from './trash.js';
 
 /** Partial files that nobody went on with for so long are not waited for any more. */
 const PARTIAL_MS = 24 * 60 * 60 * 1000;
 
-/** Says what must stay. Asked anew in each collection, twice. */
-export type Roots = () => Iterable<Ref> | Promise<Iterable<Ref>>;
+/** Says what must stay. Asked anew in each collection; it must not wait, for others may be waiting for it. */
+export type Roots = () => Iterable<Ref>;
 
 export interface CollectOptions extends AbortOptions {
   /**
@@ -28,7 +26,7 @@ export interface CollectOptions extends AbortOptions {
 export interface GarbageSetup {
   readonly root: string;
   readonly content: ContentStore;
-  readonly snapshots: Snapshotter;
+  readonly layers: readonly Layers[];
   readonly leases: Leases;
   readonly locks: Locks;
   readonly trash: Trash;
@@ -37,12 +35,12 @@ export interface GarbageSetup {
 }
 
 /**
- * Mark and sweep, beside running pulls of any process, without stopping them.
+ * Mark and sweep, beside running pulls of any process.
  *
- * Marked is what a lease keeps or a root names. Leases are read first: a lease is released only after the record that
- * takes its place is written, so one of the two is seen. What is unmarked is not deleted but withdrawn, by rename, and then
- * everything is read again: who leased a thing meanwhile, and found it there before the rename, gets it back; who looks
- * later finds it gone, and fetches it. That is why a lease is added *before* looking.
+ * What is marked by a lease or a root stays. The last marking and the taking away are one synchronous step under a lock,
+ * and whoever adds to a lease waits for its end before looking whether the thing is there. So a lease that the marking did
+ * not see belongs to somebody who has not looked yet, and will find the thing gone. Leases are read before roots: one is
+ * released only after the record that takes its place is written, so either is seen.
  */
 export class Garbage {
   readonly #setup: GarbageSetup;
@@ -58,37 +56,15 @@ export class Garbage {
 
   async collect(options: CollectOptions = {}): Promise<PruneReport> {
     const { graceMs = 60_000, signal } = options;
-    const { locks, trash } = this.#setup;
+    signal?.throwIfAborted();
     this.#requireRoots();
-    await using _lock = await locks.acquire('gc', { signal });
-    this.restore();
-    const youngest = Date.now() - graceMs;
-    const before = await this.#marked();
-    const withdrawn = this.#candidates(before, youngest).filter(ref => this.#withdraw(ref));
-    const after = await this.#marked();
-    const lost = withdrawn.filter(ref => !after.has(keyOf(ref)) || !this.#restore(ref));
-    const sizes = await Promise.all(lost.map(ref => sizeOf(this.#aside(ref))));
-    for (const ref of lost) trash.discard(this.#aside(ref));
-    const partial = this.#sweepPartial();
+    const lost = this.#takeUnreachable(Date.now() - graceMs);
+    const partial = this.#takePartial();
+    const bytes = await Promise.all([...lost, ...partial].map(({ away }) => away));
     return {
-      removed: [...lost.map(ref => ref.digest), ...partial.removed],
-      reclaimedBytes: sizes.reduce((sum, size) => sum + size, partial.reclaimedBytes),
+      removed: [...lost, ...partial].map(({ name }) => name),
+      reclaimedBytes: bytes.reduce((sum, size) => sum + size, 0),
     };
-  }
-
-  /** Puts back what a collection withdrew and, being killed, did not decide on. Under the lock, or when nobody has it. */
-  restore(): void {
-    for (const name of readdirSync(this.#directory)) {
-      const [kind, algorithm, hex] = name.split('-');
-      const digest = `${algorithm}:${hex}`;
-      if ((kind === 'content' || kind === 'snapshot') && isDigest(digest)) this.#restore({ kind, digest });
-      // Its place was taken again, or it was never ours.
-      this.#setup.trash.discard(join(this.#directory, name));
-    }
-  }
-
-  get #directory(): string {
-    return join(this.#setup.root, 'withdrawn');
   }
 
   #requireRoots(): void {
@@ -103,51 +79,62 @@ export class Garbage {
     });
   }
 
-  async #marked(): Promise<Set<string>> {
+  /** Takes away what is not marked and older than an instant. */
+  #takeUnreachable(youngest: number): Taken[] {
+    // Without the lock first: mostly there is nothing to do, and nobody has to wait for that.
+    const candidates = unmarked(this.#items(), this.#marked()).filter(item => bornBefore(item.place, youngest));
+    if (candidates.length === 0) return [];
+    return this.#setup.locks.during(SWEEP_LOCK, () =>
+      unmarked(candidates, this.#marked()).flatMap(item => this.#take(item.digest, item.place)),
+    );
+  }
+
+  #marked(): Set<string> {
     const marked = new Set(this.#setup.leases.refs().map(keyOf));
-    for (const roots of this.#roots.values()) for (const ref of await roots()) marked.add(keyOf(ref));
+    for (const roots of this.#roots.values()) for (const ref of roots()) marked.add(keyOf(ref));
     return marked;
   }
 
-  #candidates(marked: ReadonlySet<string>, youngest: number): Ref[] {
-    const { content, snapshots } = this.#setup;
-    const all: Ref[] = [
-      ...[...content.list()].map((digest): Ref => ({ kind: 'content', digest })),
-      ...snapshots.list().map((digest): Ref => ({ kind: 'snapshot', digest })),
+  /** All that there is. Snapshots of the other driver, too: nobody else would ever take them away. */
+  #items(): Item[] {
+    const { content, layers } = this.#setup;
+    return [
+      ...[...content.list()].map((digest): Item => ({ kind: 'content', digest, place: content.path(digest) })),
+      ...layers.flatMap(each =>
+        each.list().map((digest): Item => ({ kind: 'snapshot', digest, place: each.path(digest) })),
+      ),
     ];
-    return all.filter(ref => !marked.has(keyOf(ref)) && bornBefore(this.#place(ref), youngest));
   }
 
-  #place({ kind, digest }: Ref): string {
-    return kind === 'content' ? this.#setup.content.path(digest) : this.#setup.snapshots.path(digest);
-  }
-
-  #aside({ kind, digest }: Ref): string {
-    return join(this.#directory, `${kind}-${algorithmOf(digest)}-${hexOf(digest)}`);
-  }
-
-  #withdraw(ref: Ref): boolean {
-    return rename(this.#place(ref), this.#aside(ref));
-  }
-
-  #restore(ref: Ref): boolean {
-    return rename(this.#aside(ref), this.#place(ref));
-  }
-
-  #sweepPartial(): PruneReport {
+  #takePartial(): Taken[] {
     const directory = join(this.#setup.root, 'ingest');
-    const removed: string[] = [];
-    let reclaimedBytes = 0;
-    for (const name of readdirSync(directory)) {
+    return readdirSync(directory).flatMap(name => {
       using lock = this.#setup.locks.tryAcquire(`ingest-${name}`);
       const stat = statSync(join(directory, name), { throwIfNoEntry: false });
-      if (lock === undefined || stat === undefined || Date.now() - stat.mtimeMs < PARTIAL_MS) continue;
-      this.#setup.trash.discard(join(directory, name));
-      removed.push(`ingest/${name}`);
-      reclaimedBytes += stat.blocks * 512;
-    }
-    return { removed, reclaimedBytes };
+      if (lock === undefined || stat === undefined || Date.now() - stat.mtimeMs < PARTIAL_MS) return [];
+      return this.#take(`ingest/${name}`, join(directory, name));
+    });
   }
+
+  #take(name: string, place: string): Taken[] {
+    const away = this.#setup.trash.discardMeasured(place);
+    return away === undefined ? [] : [{ name, away }];
+  }
+}
+
+interface Item extends Ref {
+  readonly place: string;
+}
+
+/** Out of sight, and on its way off the disk. */
+interface Taken {
+  readonly name: string;
+  /** Resolves with its size when it is gone. */
+  readonly away: Promise<number>;
+}
+
+function unmarked(items: readonly Item[], marked: ReadonlySet<string>): Item[] {
+  return items.filter(item => !marked.has(keyOf(item)));
 }
 
 function keyOf(ref: Ref): string {
@@ -158,28 +145,4 @@ function keyOf(ref: Ref): string {
 function bornBefore(path: string, instant: number): boolean {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat !== undefined && stat.ctimeMs <= instant;
-}
-
-/** Moves a file or tree; `false` when it is not there, or its place is taken. */
-function rename(from: string, to: string): boolean {
-  try {
-    renameSync(from, to);
-    return true;
-  } catch (error) {
-    if (['ENOENT', 'ENOTEMPTY', 'EEXIST'].includes(errorCode(error) ?? '')) return false;
-    throw error;
-  }
-}
-
-/** Bytes on disk, of a file or of all that is below a directory. 0 where there is no `du`: it is only told. */
-async function sizeOf(path: string): Promise<number> {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat?.isDirectory() !== true) return (stat?.blocks ?? 0) * 512;
-  return new Promise(resolve => {
-    const child = spawn('du', ['-skx', '--', path], { stdio: ['ignore', 'pipe', 'ignore'] });
-    let text = '';
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-    child.on('error', () => resolve(0));
-    child.on('close', () => resolve((Number.parseInt(text, 10) || 0) * 1024));
-  });
 }

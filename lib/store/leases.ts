@@ -5,7 +5,11 @@ import { errorCode } from '../errors.js';
 import { isDigest } from '../oci/digest.js';
 import type { Digest } from '../types.js';
 import { attempt } from './failure.js';
+import type { Locks } from './locks.js';
 import { formatOwner, isAlive, nonce, parseOwner, self } from './owner.js';
+
+/** Held while a collection takes away; what is added to a lease waits for its end. */
+export const SWEEP_LOCK = 'sweep';
 
 /** What can be collected: a blob by its digest, a snapshot by its ChainID. */
 export type RefKind = 'content' | 'snapshot';
@@ -36,17 +40,22 @@ interface Header {
 export class Lease implements Disposable {
   readonly id: string;
   readonly #path: string;
+  readonly #locks: Locks;
 
   /** @internal */
-  constructor(id: string, path: string) {
+  constructor(id: string, path: string, locks: Locks) {
     this.id = id;
     this.#path = path;
+    this.#locks = locks;
   }
 
   /** Adds a thing, which may not exist yet, and renews the lease. */
   add(kind: RefKind, digest: Digest): void {
-    // One write of one line at the end: several may add, and a kill cannot tear it from what was there.
-    attempt('lease.add', this.#path, () => appendFileSync(this.#path, `${kind} ${digest}\n`, { mode: 0o600 }));
+    attempt('lease.add', this.#path, () => {
+      // One write of one line at the end: several may add, and a kill cannot tear it from what was there.
+      appendFileSync(this.#path, `${kind} ${digest}\n`, { mode: 0o600 });
+      this.#locks.passed(SWEEP_LOCK);
+    });
   }
 
   /** Begins its time anew, for work that takes longer than that. */
@@ -68,9 +77,11 @@ export class Lease implements Disposable {
 /** All leases on a store. Each is a small file: a header, and a line for each thing it keeps. */
 export class Leases {
   readonly #directory: string;
+  readonly #locks: Locks;
 
-  constructor(directory: string) {
+  constructor(directory: string, locks: Locks) {
     this.#directory = directory;
+    this.#locks = locks;
   }
 
   create(options: LeaseOptions = {}): Lease {
@@ -81,7 +92,7 @@ export class Leases {
     attempt('leases.create', path, () =>
       writeFileSync(path, `${JSON.stringify(header)}\n`, { flag: 'wx', mode: 0o600 }),
     );
-    return new Lease(id, path);
+    return new Lease(id, path, this.#locks);
   }
 
   /** What all leases that hold keep. */

@@ -1,9 +1,10 @@
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ConflictError } from '../errors.js';
 import { abortable } from '../util/abort.js';
 import { attempt } from './failure.js';
-import { lockHolder, LockFile, lockName } from './lock-file.js';
+import { lockHolder, LockFile, lockName, LockToken, sweepLocks } from './lock-file.js';
 import { DirectoryWatch } from './watch.js';
 
 /** A death makes no event in the directory, so waiters look again at least this often. */
@@ -12,17 +13,23 @@ const POLL_MS = [2, 5, 10, 20, 50, 100] as const;
 /** How long a synchronous caller spins before it gives up. What is locked that way takes microseconds. */
 const PATIENCE_MS = 5_000;
 
+interface LockOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Named locks between processes, and inside this one. They know who has them; a dead owner's lock is taken over.
  * Not reentrant.
  */
 export class Locks {
   readonly #directory: string;
+  readonly #token: LockToken;
   /** Per lock, the end of the queue in this process. */
   readonly #queues = new Map<string, Promise<void>>();
 
   constructor(directory: string) {
     this.#directory = directory;
+    this.#token = new LockToken(directory);
   }
 
   /**
@@ -30,7 +37,7 @@ export class Locks {
    *
    * @throws `options.signal.reason` when aborted while waiting; the lock is not held then.
    */
-  async acquire(name: string, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<AsyncDisposable> {
+  async acquire(name: string, options: LockOptions = {}): Promise<AsyncDisposable> {
     options.signal?.throwIfAborted();
     const leave = await this.#enter(name, options.signal);
     try {
@@ -44,6 +51,16 @@ export class Locks {
     } catch (error) {
       leave();
       throw error;
+    }
+  }
+
+  /** Does something under the lock. Fails like {@link Locks.acquire}. */
+  async while<T>(name: string, options: LockOptions, step: () => Promise<T>): Promise<T> {
+    const held = await this.acquire(name, options);
+    try {
+      return await step();
+    } finally {
+      await held[Symbol.asyncDispose]();
     }
   }
 
@@ -66,6 +83,21 @@ export class Locks {
     } finally {
       file.release();
     }
+  }
+
+  /** Spins until nobody has a lock that is taken by {@link Locks.during} only, if anybody does. */
+  passed(name: string): void {
+    if (statSync(this.#file(name).path, { throwIfNoEntry: false }) !== undefined) this.during(name, () => {});
+  }
+
+  /** Removes what dead owners left. */
+  sweep(): void {
+    sweepLocks(this.#directory, this.#token);
+  }
+
+  /** Takes away what marks this process as an owner. Locks that are held stay held. */
+  close(): void {
+    this.#token.close();
   }
 
   /** Waits for the turn in this process; the returned function passes it on. */
@@ -99,7 +131,7 @@ export class Locks {
   }
 
   #file(name: string): LockFile {
-    return new LockFile(join(this.#directory, lockName(name)));
+    return new LockFile(join(this.#directory, lockName(name)), this.#token);
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readlinkSync, renameSync, symlinkSync, unlinkSync } from 'node:fs';
+import { linkSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
@@ -8,7 +8,7 @@ import { attempt } from './failure.js';
 import type { Locks } from './locks.js';
 import { formatOwner, isAlive, nonce, parseOwner, self } from './owner.js';
 
-/** A link's text holds name, id and owner; a file name at most 255 bytes, and encoding may treble it. */
+/** File names may have 255 bytes, and longer ones are cut and told apart by a digest. */
 const LONG = 200;
 
 interface NamesSetup {
@@ -26,7 +26,7 @@ interface Claim {
 }
 
 /**
- * Names, each had by one id: a symbolic link per name, which only one process can make.
+ * Names, each had by one id: a file per name, written aside and given its name by link(2), which only one process can.
  *
  * A claim stands while there is a record for its id, or the process that made it lives: it is about to write one. A
  * claim with neither is what a kill left, and goes to the next who asks, under a lock, so that it goes to one.
@@ -43,7 +43,8 @@ export class Names {
   claim(name: string, id: string, durable: boolean): boolean {
     const path = this.#path(name);
     return attempt('records.claim', path, () => {
-      const claimed = link(print(name, id), path) || this.#locked(() => this.#repair(path, print(name, id)));
+      const text = print(name, id);
+      const claimed = this.#make(path, text) || this.#locked(() => this.#repair(path, text));
       if (claimed && durable) fsyncDirectory(this.#setup.directory);
       return claimed;
     });
@@ -69,17 +70,25 @@ export class Names {
     );
   }
 
-  /** Makes this process the owner of a name, if the id has it. */
-  adopt(name: string, id: string): void {
-    const path = this.#path(name);
-    this.#locked(() => {
-      if (read(path)?.id === id) this.#replace(path, print(name, id));
+  /**
+   * Releases the names of an id together with what else is undone for it. A kill in between must not leave a name that
+   * nobody has and nobody gets, because its claimer lives: so this process answers for it first.
+   */
+  releaseAll(names: readonly string[], id: string, undo: () => boolean): boolean {
+    if (names.length === 0) return undo();
+    return this.#locked(() => {
+      const mine = names.map(name => ({ name, path: this.#path(name) })).filter(({ path }) => read(path)?.id === id);
+      for (const { name, path } of mine)
+        if (read(path)?.owner !== formatOwner(self())) this.#replace(path, print(name, id));
+      const undone = undo();
+      for (const { path } of mine) unlinkSync(path);
+      return undone;
     });
   }
 
   resolve(name: string): string | undefined {
     const path = this.#path(name);
-    return attempt('records.resolve', path, () => read(path)?.id);
+    return attempt('records.resolve', path, () => read(path)?.id) || undefined;
   }
 
   list(): Map<string, string> {
@@ -87,21 +96,39 @@ export class Names {
     const claims = attempt('records.names', directory, () => readdirSync(directory)).map(file =>
       read(join(directory, file)),
     );
-    return new Map(claims.flatMap(claim => (claim === undefined ? [] : [[claim.name, claim.id]])));
+    return new Map(claims.flatMap(claim => (claim === undefined || claim.id === '' ? [] : [[claim.name, claim.id]])));
   }
 
   #repair(path: string, text: string): boolean {
     const claim = read(path);
-    if (claim === undefined) return link(text, path);
+    if (claim === undefined) return this.#make(path, text);
     if (this.#setup.known(claim.id) || ownerLives(claim)) return false;
     this.#replace(path, text);
     return true;
   }
 
+  /** Makes the file; `false` when there is one. */
+  #make(path: string, text: string): boolean {
+    const aside = this.#write(text);
+    try {
+      linkSync(aside, path);
+      return true;
+    } catch (error) {
+      if (errorCode(error) === 'EEXIST') return false;
+      throw error;
+    } finally {
+      unlinkSync(aside);
+    }
+  }
+
   #replace(path: string, text: string): void {
+    renameSync(this.#write(text), path);
+  }
+
+  #write(text: string): string {
     const aside = join(this.#setup.root, 'tmp', `name.tmp-${process.pid}-${nonce()}`);
-    symlinkSync(text, aside);
-    renameSync(aside, path);
+    writeFileSync(aside, text, { flag: 'wx', mode: 0o600 });
+    return aside;
   }
 
   #locked<T>(step: () => T): T {
@@ -117,30 +144,26 @@ export class Names {
 }
 
 function print(name: string, id: string): string {
-  return `${id}/${formatOwner(self())}/${encodeURIComponent(name)}`;
+  return JSON.stringify({ id, owner: formatOwner(self()), name } satisfies Claim);
 }
 
 function read(path: string): Claim | undefined {
+  let text: string;
   try {
-    const [id = '', owner = '', name = ''] = readlinkSync(path).split('/');
-    return { id, owner, name: decodeURIComponent(name) };
+    text = readFileSync(path, 'utf8');
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined;
     throw error;
+  }
+  try {
+    return JSON.parse(text) as Claim;
+  } catch {
+    // A power cut may leave a name without content. Nobody has it then.
+    return { id: '', owner: '', name: '' };
   }
 }
 
 function ownerLives(claim: Claim): boolean {
   const owner = parseOwner(claim.owner);
   return owner !== undefined && isAlive(owner);
-}
-
-function link(text: string, path: string): boolean {
-  try {
-    symlinkSync(text, path);
-    return true;
-  } catch (error) {
-    if (errorCode(error) === 'EEXIST') return false;
-    throw error;
-  }
 }

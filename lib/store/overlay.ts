@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, mkdirSync, rmdirSync, statSync, type Stats } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, statSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { errorCode, NotFoundError } from '../errors.js';
@@ -75,10 +75,8 @@ export class OverlaySnapshotter implements Snapshotter {
     checkId(id);
     const home = join(this.#containers, id);
     attempt('snapshots.removeActive', home, () => {
-      const [upper, work] = [join(home, 'upper'), join(home, 'work')];
-      if (!removeEmpty(upper)) this.#trash.discard(upper);
-      // The kernel's own directory in there has mode 000, which rmdir(2) does not mind.
-      if (!removeEmpty(join(work, 'work')) || !removeEmpty(work)) this.#trash.discard(work);
+      // Not rmdir(2), even when they are empty: what it frees may have to wait for the disk, and a rename does not.
+      for (const name of ['upper', 'work']) this.#trash.discard(join(home, name));
     });
   }
 
@@ -123,14 +121,4 @@ function makeDirectory(path: string, { mode, uid, gid }: Attributes): void {
   if (uid !== undefined && gid !== undefined && (uid !== process.getuid?.() || gid !== process.getgid?.()))
     chownSync(path, uid, gid);
   chmodSync(path, mode & 0o7777);
-}
-
-/** Whether the directory is gone, by rmdir(2) or before. */
-function removeEmpty(path: string): boolean {
-  try {
-    rmdirSync(path);
-    return true;
-  } catch (error) {
-    return errorCode(error) === 'ENOENT';
-  }
 }

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorCode, ParseError } from '../errors.js';
@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../util/files.js';
 import { attempt } from './failure.js';
 import type { Locks } from './locks.js';
 import { Names } from './names.js';
-import type { Warn } from './trash.js';
+import type { Trash, Warn } from './trash.js';
 
 /** What we write. A newer one was written by a newer version of this package. */
 const SCHEMA = 1;
@@ -24,6 +24,7 @@ interface RecordsSetup {
   readonly root: string;
   readonly kind: RecordKind;
   readonly locks: Locks;
+  readonly trash: Trash;
   readonly warn: Warn;
 }
 
@@ -41,7 +42,11 @@ export class Records<T extends { readonly id: string }> {
     this.kind = setup.kind;
     this.#setup = setup;
     this.#directory = join(setup.root, setup.kind);
-    this.#names = new Names({ ...setup, directory: join(setup.root, 'names', setup.kind), known: id => this.has(id) });
+    this.#names = new Names({
+      ...setup,
+      directory: join(setup.root, 'names', setup.kind),
+      known: id => id !== '' && this.has(id),
+    });
   }
 
   /** The directory of a resource. Made by the first {@link Records.put}. */
@@ -80,16 +85,10 @@ export class Records<T extends { readonly id: string }> {
     const path = this.#path(record.id);
     const { id, ...rest } = record;
     const text = JSON.stringify({ schema: SCHEMA, id, ...rest });
-    const write = (): void =>
-      writeFileAtomic(path, text, { aside: join(this.#setup.root, 'tmp'), durable: options.durable ?? true });
     attempt('records.put', path, () => {
-      try {
-        write();
-      } catch (error) {
-        if (errorCode(error) !== 'ENOENT') throw error;
-        mkdirSync(this.directory(id), { recursive: true, mode: 0o700 });
-        write();
-      }
+      const directory = this.directory(id);
+      if (statSync(directory, { throwIfNoEntry: false }) === undefined) makeDirectory(directory);
+      writeFileAtomic(path, text, { aside: join(this.#setup.root, 'tmp'), durable: options.durable ?? true });
     });
   }
 
@@ -109,20 +108,16 @@ export class Records<T extends { readonly id: string }> {
   }
 
   /**
-   * Deletes a record and its names, and its directory if nothing else is in there.
+   * Deletes a resource: its record, its names, and its directory with all that is in there. That is one rename, so it is
+   * gone at once and whole; what it takes on disk goes in the background.
    *
-   * @returns `false` when there was none.
+   * @returns `false` when there was no such resource.
    */
   delete(id: string, names: readonly string[] = []): boolean {
-    const path = this.#path(id);
-    return attempt('records.delete', path, () => {
-      // A kill in between must not leave a name that nobody has and nobody gets: this process answers for it first.
-      for (const name of names) this.#names.adopt(name, id);
-      const deleted = unlink(path);
-      for (const name of names) this.#names.release(name, id);
-      removeIfEmpty(this.directory(id));
-      return deleted;
-    });
+    const directory = this.directory(id);
+    return attempt('records.delete', directory, () =>
+      this.#names.releaseAll(names, id, () => this.#setup.trash.discard(directory)),
+    );
   }
 
   /** Takes a name for an id, before its record is written. `false` when another has it. */
@@ -205,21 +200,11 @@ function readText(path: string): string | undefined {
   }
 }
 
-function unlink(path: string): boolean {
+function makeDirectory(path: string): void {
   try {
-    unlinkSync(path);
-    return true;
+    mkdirSync(path, { mode: 0o700 });
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-function removeIfEmpty(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch (error) {
-    // What else is in there belongs to the resource, which removes it in its own time.
-    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(errorCode(error) ?? '')) throw error;
+    // Another process was faster.
+    if (errorCode(error) !== 'EEXIST') throw error;
   }
 }

@@ -10,7 +10,6 @@ import { type CollectOptions, Garbage, type Roots } from './gc.js';
 import { Journal } from './journal.js';
 import { Layers } from './layers.js';
 import { Leases } from './leases.js';
-import { sweepLocks } from './lock-file.js';
 import { Locks } from './locks.js';
 import { OverlaySnapshotter } from './overlay.js';
 import { defaultRoot, defaultRunRoot } from './paths.js';
@@ -27,18 +26,7 @@ const VERSION = 1;
 const DIRECTORIES = [
   ...recordKinds,
   ...recordKinds.map(kind => `names/${kind}`),
-  ...[
-    'snapshots',
-    'trees',
-    'unsynced/snapshots',
-    'unsynced/trees',
-    'journal',
-    'leases',
-    'locks',
-    'tmp',
-    'trash',
-    'withdrawn',
-  ],
+  ...['snapshots', 'trees', 'unsynced/snapshots', 'unsynced/trees', 'journal', 'leases', 'locks', 'tmp', 'trash'],
 ];
 
 /** Unfinished files whose names do not tell a living process. */
@@ -82,7 +70,7 @@ export class Store implements AsyncDisposable {
     this.#trash = new Trash(at('trash'), warn);
     this.content = new ContentStore(root, this.#locks);
     this.journal = new Journal(at('journal'));
-    this.leases = new Leases(at('leases'));
+    this.leases = new Leases(at('leases'), this.#locks);
     const [diffs, trees] = ['snapshots', 'trees'].map(
       name => new Layers(at(name), this.#trash, new Unsynced(at(`unsynced/${name}`))),
     ) as [Layers, Layers];
@@ -94,7 +82,7 @@ export class Store implements AsyncDisposable {
     this.#garbage = new Garbage({
       root,
       content: this.content,
-      snapshots: this.snapshots,
+      layers: this.#layers,
       leases: this.leases,
       locks: this.#locks,
       trash: this.#trash,
@@ -127,7 +115,7 @@ export class Store implements AsyncDisposable {
 
   /** The records of one kind. */
   records<T extends { readonly id: string }>(kind: RecordKind): Records<T> {
-    return new Records<T>({ root: this.root, kind, locks: this.#locks, warn: this.#warn });
+    return new Records<T>({ root: this.root, kind, locks: this.#locks, trash: this.#trash, warn: this.#warn });
   }
 
   /**
@@ -137,6 +125,14 @@ export class Store implements AsyncDisposable {
    */
   async lock(name: string, options: AbortOptions = {}): Promise<AsyncDisposable> {
     return this.#locks.acquire(`user-${name}`, options);
+  }
+
+  /**
+   * Takes a file or a tree inside the store out of sight now, and off the disk in the background, even if this process is
+   * killed. `false` when it is not there.
+   */
+  discard(path: string): boolean {
+    return attempt('store.discard', path, () => this.#trash.discard(path));
   }
 
   /** Names what a collection must spare: the store does not know what records mean. */
@@ -159,25 +155,19 @@ export class Store implements AsyncDisposable {
    * background.
    */
   async sweep(): Promise<void> {
-    sweepLocks(join(this.root, 'locks'));
+    this.#locks.sweep();
     sweepTemporary(join(this.root, 'tmp'));
     for (const layers of this.#layers) layers.sweep();
     this.leases.sweep();
     this.#trash.sweep();
-    using collecting = this.#locks.tryAcquire('gc');
-    if (collecting !== undefined) this.#garbage.restore();
     for (const sweep of this.#sweeps) await sweep();
-  }
-
-  /** Takes a tree out of sight now and deletes it in the background. `false` when there is no such tree. */
-  discard(path: string): boolean {
-    return attempt('store.discard', path, () => this.#trash.discard(path));
   }
 
   /** Lets go of files, and waits for what is being deleted. */
   async close(): Promise<void> {
     this.journal.close();
     await this.#trash.idle();
+    this.#locks.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { chmodSync, lstatSync, mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { readdir, rm, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
@@ -17,6 +17,7 @@ export class Trash {
   readonly #directory: string;
   readonly #warn: Warn;
   readonly #going = new Set<Promise<void>>();
+  #measuring: Promise<void> = Promise.resolve();
 
   constructor(directory: string, warn: Warn) {
     this.#directory = directory;
@@ -27,8 +28,19 @@ export class Trash {
   discard(path: string): boolean {
     const away = join(this.#directory, nonce());
     if (!this.#move(path, away)) return false;
-    this.#start(away);
+    this.#track(this.#removeAll([away]));
     return true;
+  }
+
+  /** {@link Trash.discard} that says how many bytes of disk that gave back, when it has. `undefined` when there is no such tree. */
+  discardMeasured(path: string): Promise<number> | undefined {
+    const away = join(this.#directory, nonce());
+    if (!this.#move(path, away)) return undefined;
+    const measured = this.#measuring.then(() => sizeOf(away));
+    // One after the other: a process for each of a hundred layers at once would be felt.
+    this.#measuring = measured.then(() => {});
+    this.#track(measured.then(() => this.#removeAll([away])));
+    return measured;
   }
 
   /** {@link Trash.discard} on the way out of something else, whose failure must not be hidden by this one. */
@@ -42,7 +54,8 @@ export class Trash {
 
   /** Deletes what earlier processes left here. */
   sweep(): void {
-    for (const name of readdirSync(this.#directory)) this.#start(join(this.#directory, name));
+    const left = readdirSync(this.#directory).map(name => join(this.#directory, name));
+    if (left.length > 0) this.#track(this.#removeAll(left));
   }
 
   /** Resolves when nothing is being deleted any more. */
@@ -70,13 +83,19 @@ export class Trash {
     }
   }
 
-  #start(path: string): void {
-    const going = removeTree(path)
-      .catch((error: unknown) =>
-        this.#warn(`store: ${path}: could not be deleted, and stays until the next open`, error),
-      )
-      .finally(() => this.#going.delete(going));
+  #track(work: Promise<void>): void {
+    const going = work.finally(() => this.#going.delete(going));
     this.#going.add(going);
+  }
+
+  async #removeAll(paths: readonly string[]): Promise<void> {
+    for (const path of paths) {
+      try {
+        await removeTree(path);
+      } catch (error) {
+        this.#warn(`store: ${path}: could not be deleted, and stays until the next open`, error);
+      }
+    }
   }
 }
 
@@ -85,7 +104,7 @@ export class Trash {
  * are opened first; root needs no permission.
  */
 export async function removeTree(path: string): Promise<void> {
-  if (removeSmall(path)) return;
+  if (await removeSmall(path)) return;
   let failed = await run('rm', await removeArguments(path));
   if (failed !== undefined && process.getuid?.() !== 0) {
     await run('chmod', ['-R', 'u+rwX', '--', path]);
@@ -100,14 +119,12 @@ export async function removeTree(path: string): Promise<void> {
 const SMALL = 64;
 
 /** What a short-lived container leaves is a handful of files. `false`: it is larger, or resists; the thorough way tells which. */
-function removeSmall(path: string): boolean {
+async function removeSmall(path: string): Promise<boolean> {
   try {
-    const entries = listSmall(path);
+    const entries = await listSmall(path);
     if (entries === undefined) return false;
-    for (const { path: entry, directory } of entries.reverse()) {
-      if (directory) rmdirSync(entry);
-      else unlinkSync(entry);
-    }
+    await Promise.all(entries.filter(entry => !entry.directory).map(entry => unlink(entry.path)));
+    for (const entry of entries.reverse()) if (entry.directory) await rmdir(entry.path);
     return true;
   } catch {
     return false;
@@ -119,15 +136,16 @@ interface Entry {
   readonly directory: boolean;
 }
 
-/** Everything in a tree, parents first; `undefined` when it is more than {@link SMALL}. */
-function listSmall(path: string): Entry[] | undefined {
+/** Everything in a tree, parents first; `undefined` when it is more than {@link SMALL}, or on more than one file system. */
+async function listSmall(path: string): Promise<Entry[] | undefined> {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return [];
   const entries: Entry[] = [{ path, directory: stat.isDirectory() }];
   // The list grows while it is walked.
   for (const { path: parent, directory } of entries) {
     if (!directory) continue;
-    for (const child of readdirSync(parent, { withFileTypes: true })) {
+    if (lstatSync(parent).dev !== stat.dev) return undefined;
+    for (const child of await readdir(parent, { withFileTypes: true })) {
       entries.push({ path: join(parent, child.name), directory: child.isDirectory() });
       if (entries.length > SMALL) return undefined;
     }
@@ -151,6 +169,19 @@ function makeWritable(path: string): boolean {
     // Not ours: the first error says so.
     return false;
   }
+}
+
+/** Bytes on disk, of a file or of all that is below a directory. 0 where there is no `du`: it is only told. */
+async function sizeOf(path: string): Promise<number> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() !== true) return (stat?.blocks ?? 0) * 512;
+  return new Promise(resolve => {
+    const child = spawn('du', ['-skx', '--', path], { stdio: ['ignore', 'pipe', 'ignore'] });
+    let text = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    child.on('error', () => resolve(0));
+    child.on('close', () => resolve((Number.parseInt(text, 10) || 0) * 1024));
+  });
 }
 
 /** Runs a program to its end; what it complained of, `undefined` when all went well. */

@@ -46,7 +46,7 @@ async function check(store: Store): Promise<void> {
 }
 
 function nothingUnfinished(root: string): void {
-  for (const directory of ['locks', 'tmp', 'trash', 'withdrawn'])
+  for (const directory of ['locks', 'tmp', 'trash'])
     expect([directory, ...readdirSync(join(root, directory))]).toEqual([directory]);
   expect(readdirSync(join(root, 'snapshots')).filter(name => name.startsWith('new.'))).toEqual([]);
 }

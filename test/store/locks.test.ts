@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import type { Writable } from 'node:stream';
 
 import { describe, expect, test } from '@jest/globals';
 
-import { LockFile, sweepLocks } from '../../lib/store/lock-file.js';
+import { LockFile, LockToken, sweepLocks } from '../../lib/store/lock-file.js';
 import { Locks } from '../../lib/store/locks.js';
 import { formatOwner, isAlive, parseOwner, self } from '../../lib/store/owner.js';
 import { sleep } from '../../lib/util/abort.js';
@@ -16,6 +16,19 @@ function lockPlace(): Place {
   const place = new Place();
   mkdirSync(place.at('root'));
   return place;
+}
+
+function lockFile(place: Place, name = 'one'): LockFile {
+  return new LockFile(place.at('root', name), token(place));
+}
+
+function token(place: Place): LockToken {
+  return new LockToken(place.at('root'));
+}
+
+/** Without the files that say whose the locks are. */
+function locksIn(place: Place): string[] {
+  return readdirSync(place.at('root')).filter(name => !name.startsWith('.'));
 }
 
 async function until(holds: () => boolean): Promise<void> {
@@ -43,24 +56,23 @@ describe('owners', () => {
 describe('a lock file', () => {
   test('is had by one at a time and leaves nothing', async () => {
     await using place = lockPlace();
-    const path = place.at('root', 'one');
-    const [first, second] = [new LockFile(path), new LockFile(path)];
+    const [first, second] = [lockFile(place), lockFile(place)];
     expect([first.tryAcquire(), second.tryAcquire()]).toEqual([true, false]);
     first.release();
     expect(second.tryAcquire()).toBe(true);
     second.release();
-    expect(readdirSync(place.at('root'))).toEqual([]);
+    expect(locksIn(place)).toEqual([]);
   });
 
   test('of dead owners is succeeded, however many died', async () => {
     await using place = lockPlace();
     const path = place.at('root', 'one');
-    symlinkSync(`${dead}.aa`, path);
-    symlinkSync(`${dead}.bb`, `${path}.aa`);
-    const [first, second] = [new LockFile(path), new LockFile(path)];
+    writeFileSync(path, `${dead}.aa`);
+    writeFileSync(`${path}.aa`, `${dead}.bb`);
+    const [first, second] = [lockFile(place), lockFile(place)];
     expect([first.tryAcquire(), second.tryAcquire()]).toEqual([true, false]);
     first.release();
-    expect(readdirSync(place.at('root'))).toEqual([]);
+    expect(locksIn(place)).toEqual([]);
   });
 
   test('of a zombie is succeeded', async () => {
@@ -77,8 +89,8 @@ describe('a lock file', () => {
       await until(() => readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z '));
       const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
       const start = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-      symlinkSync(`${formatOwner({ ...self(), pid, start })}.aa`, place.at('root', 'one'));
-      expect(new LockFile(place.at('root', 'one')).tryAcquire()).toBe(true);
+      writeFileSync(place.at('root', 'one'), `${formatOwner({ ...self(), pid, start })}.aa`);
+      expect(lockFile(place).tryAcquire()).toBe(true);
     } finally {
       parent.kill('SIGKILL');
     }
@@ -86,13 +98,15 @@ describe('a lock file', () => {
 
   test('is swept when its owner is dead, and what a killed release left, too', async () => {
     await using place = lockPlace();
-    const living = new LockFile(place.at('root', 'living'));
+    const living = lockFile(place, 'living');
     living.tryAcquire();
-    symlinkSync(`${dead}.aa`, place.at('root', 'one'));
-    symlinkSync(`${dead}.bb`, place.at('root', 'one.aa'));
-    symlinkSync(`${dead}.dd`, place.at('root', 'two.cc'));
-    sweepLocks(place.at('root'));
-    expect(readdirSync(place.at('root'))).toEqual(['living']);
+    writeFileSync(place.at('root', 'one'), `${dead}.aa`);
+    writeFileSync(place.at('root', 'one.aa'), `${dead}.bb`);
+    writeFileSync(place.at('root', 'two.cc'), `${dead}.dd`);
+    writeFileSync(place.at('root', `.${dead}.ee`), `${dead}.ee`);
+    sweepLocks(place.at('root'), token(place));
+    expect(locksIn(place)).toEqual(['living']);
+    expect(existsSync(place.at('root', `.${dead}.ee`))).toBe(false);
   });
 });
 
@@ -137,12 +151,12 @@ describe('locks', () => {
     await expect(aborted).rejects.toBe('enough');
     await held[Symbol.asyncDispose]();
     await (await next)[Symbol.asyncDispose]();
-    expect(readdirSync(place.at('root'))).toEqual([]);
+    expect(locksIn(place)).toEqual([]);
   });
 
   test('an abort ends the waiting for another process', async () => {
     await using place = lockPlace();
-    const file = new LockFile(place.at('root', 'one'));
+    const file = lockFile(place);
     file.tryAcquire();
     const controller = new AbortController();
     const aborted = new Locks(place.at('root')).acquire('one', { signal: controller.signal });
@@ -171,7 +185,7 @@ describe('locks', () => {
     await Promise.all([victims(), ...survivors.map(watch)]);
     expect(violations).toEqual([]);
     expect(Number(readFileSync(place.at('counter'), 'utf8'))).toBeGreaterThanOrEqual(240);
-    sweepLocks(place.at('root'));
-    expect(readdirSync(place.at('root'))).toEqual([]);
+    sweepLocks(place.at('root'), token(place));
+    expect(locksIn(place)).toEqual([]);
   });
 });

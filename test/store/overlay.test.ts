@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, writeFileSync, symlinkSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 
 import { expect, test } from '@jest/globals';
 
@@ -39,12 +39,12 @@ test('what the kernel left in the work directory goes with it', async () => {
   const store = await place.open();
   const active = await store.snapshots.active('c1', []);
   if (active.kind !== 'overlay') throw new TypeError(active.kind);
-  mkdirSync(`${active.work}/work`, { mode: 0 });
-  store.snapshots.removeActive('c1');
-  expect([readdirSync(place.at('root', 'containers', 'c1')), readdirSync(place.at('root', 'trash'))]).toEqual([[], []]);
   mkdirSync(`${active.work}/work/#17`, { recursive: true });
+  chmodSync(`${active.work}/work`, 0);
   store.snapshots.removeActive('c1');
   expect(readdirSync(place.at('root', 'containers', 'c1'))).toEqual([]);
+  await store.close();
+  expect(readdirSync(place.at('root', 'trash'))).toEqual([]);
 });
 
 test('a snapshot that an earlier boot may not have brought to disk is not trusted', async () => {
