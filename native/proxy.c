@@ -22,10 +22,10 @@
 #include "util.h"
 #include "wire.h"
 
-#define PIPE_SIZE (256 * 1024)
+#define PIPE_SIZE (1024 * 1024)
 #define POOL_SIZE 16u
 /* Per event and direction, so that one fast connection does not starve the others. */
-#define TURN (1024 * 1024)
+#define TURN (4 * PIPE_SIZE)
 #define CONNECTIONS_MAX 8192u
 #define RANDOM_TRIES 16
 
@@ -198,12 +198,13 @@ static enum progress drain(struct stream *stream, int to) {
 
 /* Moves what can be moved without waiting, one turn at most. */
 static bool pump(struct stream *stream, int from, int to) {
-  enum progress progress = MORE;
-  for (size_t moved = 0; progress == MORE && moved < TURN; moved += stream->held) {
-    progress = drain(stream, to);
-    if (progress == MORE) progress = fill(stream, from);
+  enum progress progress = drain(stream, to);
+  for (size_t moved = 0, last = PIPE_SIZE; progress == MORE && last == PIPE_SIZE && moved < TURN; moved += last) {
+    progress = fill(stream, from);
+    last = stream->held;
+    /* Less than asked for: the source is empty now, and need not be asked again to know it. */
+    if (progress == MORE) progress = drain(stream, to);
   }
-  if (progress == MORE) progress = drain(stream, to);
   if (stream->held == 0) return_pipe(stream);
   if (progress == BROKEN) return false;
   if (stream->ended && stream->held == 0 && !stream->shut) {
