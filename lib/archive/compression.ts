@@ -7,7 +7,7 @@ import { Decompress } from 'fzstd';
 
 import { LimitError, ParseError } from '../errors.js';
 import type { AbortOptions } from '../types.js';
-import { onAborted } from '../util/abort.js';
+import { abortable, onAborted } from '../util/abort.js';
 import { findProgram } from './program.js';
 
 /** What a stream is compressed with, as its first bytes tell. */
@@ -66,7 +66,7 @@ export async function* decompress(
   source: AsyncIterable<Uint8Array>,
   options: DecompressOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const peeked = await peek(source, SNIFF_BYTES);
+  const peeked = await abortable(peek(source, SNIFF_BYTES), options.signal);
   const compression = sniffCompression(peeked.head);
   const count = { input: 0 };
   let output = 0;
@@ -187,7 +187,8 @@ async function* through(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const failed: { source?: { readonly error: unknown } } = {};
   const input = Readable.from(noting(source, failed), { objectMode: false, highWaterMark: CHUNK_BYTES });
-  const off = onAborted(options.signal, () => input.destroy());
+  // The source may be waiting for bytes that never come: what is read from is ended, not what feeds it.
+  const off = onAborted(options.signal, () => stream.destroy(new Error('aborted')));
   const feeding = pipeline(input, stream);
   feeding.catch(() => {}); // The loop below fails with the same error.
   try {
@@ -214,7 +215,7 @@ async function* throughProgram(
   const input = Readable.from(noting(source, failed), { objectMode: false, highWaterMark: CHUNK_BYTES });
   const off = onAborted(options.signal, () => child.kill('SIGKILL'));
   // A program that gives up closes its input; how it ended says why.
-  const feeding = pipeline(input, child.stdin).catch(() => void (failed.source !== undefined && child.kill('SIGKILL')));
+  pipeline(input, child.stdin).catch(() => void (failed.source !== undefined && child.kill('SIGKILL')));
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint = (complaint + text).slice(-1000)));
   const ended = new Promise<number | null>((resolve, reject) => {
@@ -232,7 +233,7 @@ async function* throughProgram(
     off();
     input.destroy();
     child.kill('SIGKILL');
-    await Promise.allSettled([feeding, ended]);
+    await Promise.allSettled([ended]);
   }
 }
 

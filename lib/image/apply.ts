@@ -3,7 +3,7 @@ import { LimitError, ParseError, type EngineError } from '../errors.js';
 import { startJob, toSyscallError, type Fact, type Job } from '../host/job.js';
 import { Plan } from '../host/plan.js';
 import type { AbortOptions, Digest } from '../types.js';
-import { onAborted } from '../util/abort.js';
+import { abortable, onAborted } from '../util/abort.js';
 
 /** Ids inside the image, `inside` to `inside + count - 1`, that are `outside` and so on in the directory. */
 export interface IdRange {
@@ -70,7 +70,7 @@ const MAX_ENTRIES = 10_000_000;
 export async function applyLayer(options: ApplyOptions): Promise<AppliedLayer> {
   const { call, signal } = options;
   signal?.throwIfAborted();
-  const { head, all } = await peek(options.content, SNIFF_BYTES);
+  const { head, all } = await abortable(peek(options.content, SNIFF_BYTES), signal);
   const { plan, content } = makePlan(options, head, all);
   const facts: Fact[] = [];
   const stop = new AbortController();

@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { formatPax } from '../../lib/archive/pax.js';
 import { readTar } from '../../lib/archive/reader.js';
 import { writeTar, type TarInput } from '../../lib/archive/writer.js';
+import { sha256 } from '../../lib/oci/digest.js';
 import { applyLayer, type AppliedLayer, type ApplyOptions } from '../../lib/image/apply.js';
 
 /** An entry byte by byte: what no tool would write. Fields that are not given are those of an ordinary file. */
@@ -103,7 +104,7 @@ export async function treeOf(directory: string, options: { blocks?: boolean } = 
   const tree: Record<string, string> = {};
   for await (const { header, body } of readTar(chunks(bytes))) {
     const { name, type, mode, uid, gid, mtime, link, size, device, xattrs } = header;
-    const content = (await buffer(body)).toString('latin1');
+    const content = await buffer(body);
     const blocks = options.blocks && type === 'file' ? statSync(join(directory, name)).blocks : '';
     const attributes = [...xattrs].map(([key, value]) => `${key}=${value.toString('hex')}`).sort();
     tree[name] = [
@@ -117,7 +118,7 @@ export async function treeOf(directory: string, options: { blocks?: boolean } = 
       blocks,
       device && `${device.major}:${device.minor}`,
       ...attributes,
-      content.slice(0, 2000),
+      content.length > 100 ? sha256(content) : content.toString('latin1'),
     ].join(' ');
   }
   return tree;
