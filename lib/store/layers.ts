@@ -87,12 +87,12 @@ export class Layers {
 
   /** Removes what dead processes did not finish, and what a power cut may have damaged. */
   sweep(): void {
-    for (const { name, trusted } of this.#unsynced.list()) {
+    for (const { name, state } of this.#unsynced.list()) {
       const path = join(this.directory, name);
-      if (!trusted) {
+      if (state === 'distrusted') {
         this.#trash.discard(path);
         this.#unsynced.forget(name);
-      } else if (existsSync(path)) this.#unsynced.committed(name);
+      } else if (state === 'forgotten' && existsSync(path)) this.#unsynced.committed(name);
     }
     for (const name of readdirSync(this.directory)) {
       if (!name.startsWith(UNFINISHED)) continue;

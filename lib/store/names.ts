@@ -99,10 +99,24 @@ export class Names {
     return new Map(claims.flatMap(claim => (claim === undefined || claim.id === '' ? [] : [[claim.name, claim.id]])));
   }
 
+  /** Removes the names that nobody has and whose claimers are dead. Reads all of them. */
+  sweep(): void {
+    const { directory } = this.#setup;
+    const stale = readdirSync(directory).filter(file => this.#isStale(read(join(directory, file))));
+    if (stale.length === 0) return;
+    this.#locked(() => {
+      for (const path of stale.map(file => join(directory, file))) if (this.#isStale(read(path))) unlinkSync(path);
+    });
+  }
+
+  #isStale(claim: Claim | undefined): boolean {
+    return claim !== undefined && !this.#setup.known(claim.id) && !ownerLives(claim);
+  }
+
   #repair(path: string, text: string): boolean {
     const claim = read(path);
     if (claim === undefined) return this.#make(path, text);
-    if (this.#setup.known(claim.id) || ownerLives(claim)) return false;
+    if (!this.#isStale(claim)) return false;
     this.#replace(path, text);
     return true;
   }

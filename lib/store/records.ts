@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorCode, ParseError } from '../errors.js';
@@ -10,6 +10,8 @@ import type { Trash, Warn } from './trash.js';
 
 /** What we write. A newer one was written by a newer version of this package. */
 const SCHEMA = 1;
+
+const FORGOTTEN_MS = 60_000;
 
 /** The kinds of resources that have records. */
 export const recordKinds = ['images', 'containers', 'volumes', 'networks'] as const;
@@ -147,6 +149,14 @@ export class Records<T extends { readonly id: string }> {
     return this.#names.list();
   }
 
+  /** Removes what kills left: names that nobody has, and empty directories. Reads all names. */
+  sweep(): void {
+    attempt('records.sweep', this.#directory, () => {
+      this.#names.sweep();
+      for (const id of this.ids()) if (!this.has(id)) removeIfForgotten(this.directory(id));
+    });
+  }
+
   #path(id: string): string {
     checkId(id);
     return `${this.#directory}/${id}/record.json`;
@@ -206,5 +216,16 @@ function makeDirectory(path: string): void {
   } catch (error) {
     // Another process was faster.
     if (errorCode(error) !== 'EEXIST') throw error;
+  }
+}
+
+/** Whoever makes a directory puts a record in it at once. What has something else in it is not ours to judge. */
+function removeIfForgotten(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || Date.now() - stat.ctimeMs < FORGOTTEN_MS) return;
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    if (!['ENOTEMPTY', 'EEXIST', 'ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) throw error;
   }
 }

@@ -142,7 +142,10 @@ export class Store implements AsyncDisposable {
 
   /** Removes the blobs and snapshots that neither a root nor a lease keeps. */
   async collect(options: CollectOptions = {}): Promise<PruneReport> {
-    return attemptAsync('store.collect', this.root, () => this.#garbage.collect(options));
+    return attemptAsync('store.collect', this.root, async () => {
+      for (const kind of recordKinds) this.records(kind).sweep();
+      return this.#garbage.collect(options);
+    });
   }
 
   /** Has something done at each {@link Store.sweep}. */

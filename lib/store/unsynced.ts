@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
+import { lstatSync, readdirSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
 import { fsyncDirectory } from '../util/files.js';
 import { self } from './owner.js';
+
+/** A sync that has not ended after this long was killed. */
+const PATIENCE_MS = 10 * 60 * 1000;
 
 /**
  * Which snapshots the disk may not have yet.
@@ -42,9 +45,9 @@ export class Unsynced {
     void this.#sync().finally(() => (this.#syncing = false));
   }
 
-  /** Marks, and whether they are of this boot. What an earlier one marked is not to be trusted. */
-  list(): { readonly name: string; readonly trusted: boolean }[] {
-    return readdirSync(this.#directory).map(name => ({ name, trusted: this.#bootOf(name) === self().boot }));
+  /** What marks say of their snapshots. */
+  list(): { readonly name: string; readonly state: 'distrusted' | 'syncing' | 'forgotten' }[] {
+    return readdirSync(this.#directory).map(name => ({ name, state: this.#stateOf(name) }));
   }
 
   /** Takes a mark away. */
@@ -71,29 +74,32 @@ export class Unsynced {
     while (this.#waiting.size > 0) {
       const names = [...this.#waiting];
       this.#waiting.clear();
-      if (await syncFileSystem(this.#directory)) names.forEach(name => this.forget(name));
+      await syncAndForget(this.#directory, names);
     }
   }
 
-  #bootOf(name: string): string | undefined {
+  #stateOf(name: string): 'distrusted' | 'syncing' | 'forgotten' {
+    const path = join(this.#directory, name);
     try {
-      return readlinkSync(join(this.#directory, name));
+      if (readlinkSync(path) !== self().boot) return 'distrusted';
+      return Date.now() - lstatSync(path).mtimeMs < PATIENCE_MS ? 'syncing' : 'forgotten';
     } catch {
       // Gone meanwhile: then it was synced.
-      return self().boot;
+      return 'syncing';
     }
   }
 }
 
 /**
- * syncfs(2) by coreutils. Nobody waits for it, this process's end neither: what is not told to be synced is synced again
- * after the next open. `false` when there is no such program.
+ * syncfs(2) by coreutils, and then the marks go. Nobody waits for it, and it outlives this process: marks of a snapshot
+ * that is on disk would have the next boot unpack it again. Where it does not work they stay, and that is what happens.
  */
-async function syncFileSystem(path: string): Promise<boolean> {
+async function syncAndForget(directory: string, names: readonly string[]): Promise<void> {
   return new Promise(resolve => {
-    const child = spawn('sync', ['-f', path], { stdio: 'ignore', detached: true });
+    const script = 'sync -f . && rm -f -- "$@"';
+    const child = spawn('sh', ['-c', script, 'sh', ...names], { cwd: directory, stdio: 'ignore', detached: true });
     child.unref();
-    child.on('error', () => resolve(false));
-    child.on('close', code => resolve(code === 0));
+    child.on('error', () => resolve());
+    child.on('close', () => resolve());
   });
 }

@@ -1,8 +1,9 @@
-import { existsSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, utimesSync, writeFileSync } from 'node:fs';
 
 import { expect, test } from '@jest/globals';
 
 import type { Ref } from '../../lib/store/leases.js';
+import { formatOwner, self } from '../../lib/store/owner.js';
 import type { Store } from '../../lib/store/store.js';
 import type { Digest } from '../../lib/types.js';
 import { Place } from './place.js';
@@ -124,6 +125,22 @@ test('snapshots of the other driver are collected, too', async () => {
   await (await plain.snapshots.prepare(a, undefined)).commit();
   expect((await (await open(place)).collect({ graceMs: 0 })).removed).toEqual([a]);
   expect(plain.snapshots.list()).toEqual([]);
+});
+
+test('names and directories that kills left go, and what may be of use stays', async () => {
+  await using place = new Place();
+  const store = await open(place);
+  const records = store.records('volumes');
+  const dead = formatOwner({ ...self(), start: '1' });
+  for (const [name, owner] of [
+    ['stale', dead],
+    ['coming', formatOwner(self())],
+  ] as const) {
+    writeFileSync(place.at('root', 'names', 'volumes', name), JSON.stringify({ id: `${name}-id`, owner, name }));
+  }
+  mkdirSync(records.directory('young'));
+  await store.collect();
+  expect([[...records.names().keys()], records.ids()]).toEqual([['coming'], ['young']]);
 });
 
 test('a collection that does not know what records refer to is refused', async () => {
