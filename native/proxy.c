@@ -57,6 +57,7 @@ struct stream {
 };
 
 struct connection {
+  struct connection *next, *previous;
   struct loop *loop;
   struct side client, target;
   struct stream up, down; /* client to target, target to client */
@@ -64,12 +65,13 @@ struct connection {
   bool dead;
 };
 
-/* The static list: listeners of this process, and what they share. */
+/* The static lists: what this process listens on and forwards, and what they share. */
 static struct listener *listeners;
+static struct connection *connections;
 static struct {
   int pipes[POOL_SIZE][2];
   unsigned pipe_count;
-  unsigned connections;
+  unsigned count; /* of connections */
   unsigned limit;
   struct loop_source timer; /* wakes listeners that had to pause */
   bool paused;
@@ -167,7 +169,10 @@ static void finish(struct connection *connection, bool reset) {
   close_side(connection, &connection->target, reset);
   return_pipe(&connection->up);
   return_pipe(&connection->down);
-  shared.connections--;
+  if (connection->next) connection->next->previous = connection->previous;
+  if (connection->previous) connection->previous->next = connection->next;
+  else connections = connection->next;
+  shared.count--;
   resume_listeners();
   loop_later(free, connection);
 }
@@ -277,12 +282,15 @@ static int connect_target(struct listener *listener, int client) {
   target = socket(listener->target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (target < 0) goto broken;
   (void)setsockopt(target, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  *connection = (struct connection){.loop = listener->loop,
+  *connection = (struct connection){.next = connections,
+                                    .loop = listener->loop,
                                     .client.source = {client, on_side, connection},
                                     .target.source = {target, on_side, connection},
                                     .up.pipe = {-1, -1},
                                     .down.pipe = {-1, -1}};
-  shared.connections++;
+  if (connections) connections->previous = connection;
+  connections = connection;
+  shared.count++;
   socklen_t size = listener->target.any.sa_family == AF_INET ? sizeof listener->target.v4 : sizeof listener->target.v6;
   if (connect(target, &listener->target.any, size) == 0) {
     forward(connection);
@@ -315,7 +323,7 @@ static void on_listener(struct loop_source *source, uint32_t events) {
   struct listener *listener = source->context;
   (void)events;
   for (int turn = 0; turn < 16; turn++) {
-    if (shared.connections >= shared.limit) {
+    if (shared.count >= shared.limit) {
       pause_listeners();
       return;
     }
