@@ -98,14 +98,24 @@ function isStale(path: string, id: string, isAlive: (id: string) => boolean | un
   return Date.now() - Math.max(birthtimeMs, ctimeMs) > UNKNOWN_AGE_MS;
 }
 
-/** Removes what {@link prepareCgroups} made, where nothing uses it any more; the next start makes it again. */
+/**
+ * Removes what `prepareCgroups` made, where no container has a group; the next start makes it again.
+ *
+ * A start that has just found it there may then fail with `ENOENT`: it has to prepare again and retry.
+ */
 export function dropCgroups(host: CgroupHost): void {
-  for (const hierarchy of host.hierarchies) dropParent(hierarchy);
+  // A container that is about to enter the shared group has groups of its own, but none in the hierarchy of devices.
+  if (!host.hierarchies.some(hasGroups)) host.hierarchies.forEach(dropParent);
+}
+
+function hasGroups(hierarchy: Hierarchy): boolean {
+  const ours = join(hierarchy.base, CGROUP_PARENT);
+  return subdirectories(ours).some(path => path !== join(ours, SHARED_DEVICES));
 }
 
 function dropParent(hierarchy: Hierarchy): void {
   const ours = join(hierarchy.base, CGROUP_PARENT);
-  // Not removeTree on the parent: that would take containers' groups that have no process yet.
+  // Not removeTree: a group that was made meanwhile has no process yet.
   for (const path of [join(ours, SHARED_DEVICES), ours]) {
     try {
       rmdirSync(path);

@@ -34,7 +34,7 @@ describe('probeFeatures', () => {
     const features = await probeFeatures({ directory: '/proc' });
     expect(features.overlay).toMatchObject({
       available: false,
-      reason: expect.stringMatching(/^mkdir failed with E/) as string,
+      reason: expect.stringMatching(/^mkdir failed with E/) as unknown as string,
     });
     expect(features.linux.available).toBe(true);
   });
