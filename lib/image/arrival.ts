@@ -66,6 +66,25 @@ export async function bringIn(arrival: Arrival, options: ArrivalOptions): Promis
   return change;
 }
 
+/** Gives names to an image that is here already; `undefined` when something of it is missing. */
+export async function nameAgain(
+  record: ImageRecord,
+  tags: readonly string[],
+  { store, catalog, signal }: ArrivalOptions,
+): Promise<ImageRecord | undefined> {
+  const contents = [record.config, record.manifest.digest, ...record.layers.map(layer => layer.blob.digest)];
+  const snapshots = record.layers.map(layer => layer.chainId);
+  // First keep, then look: otherwise it might be removed in between.
+  using lease = store.leases.create({ persistent: false });
+  for (const digest of contents) lease.add('content', digest);
+  for (const chainId of snapshots) lease.add('snapshot', chainId);
+  const whole =
+    contents.every(digest => store.content.stat(digest) !== undefined) &&
+    snapshots.every(chainId => store.snapshots.has(chainId));
+  if (!whole) return undefined;
+  return catalog.put({ ...record, updated: new Date().toISOString() }, tags, signal);
+}
+
 /** What the images here tell of their layers. */
 function factsOf(catalog: Catalog): (chainId: Digest) => LayerRecord | undefined {
   const known = new Map(catalog.list().flatMap(record => record.layers.map(layer => [layer.chainId, layer])));

@@ -98,15 +98,26 @@ export function toDockerImage({ record, tags, raw }: Inspected): DockerImage {
 }
 
 /** Docker prints these also when they are absent, the way Go prints a nil slice or map. */
-const always = { Env: null, Cmd: null, Volumes: null, WorkingDir: '', Entrypoint: null, OnBuild: null, Labels: null };
-const sometimes = ['User', 'ExposedPorts', 'Healthcheck', 'ArgsEscaped', 'StopSignal', 'Shell'] as const;
+const always = {
+  User: '',
+  Env: null,
+  Cmd: null,
+  Volumes: null,
+  WorkingDir: '',
+  Entrypoint: null,
+  OnBuild: null,
+  Labels: null,
+};
+const sometimes = ['ExposedPorts', 'Healthcheck', 'ArgsEscaped', 'StopSignal', 'Shell'] as const;
 
 function toDockerConfig(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const said = [...Object.keys(always), ...sometimes].filter(key => !isEmpty(config[key]));
   return { ...always, ...Object.fromEntries(said.map(key => [key, config[key]])) };
 }
 
+/** As Go leaves out what is empty when it passes the configuration on. */
 function isEmpty(value: unknown): boolean {
+  if (typeof value === 'object' && value !== null) return Object.keys(value).length === 0;
   return value === undefined || value === null || value === '' || value === false;
 }
 

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { ParseError } from '../errors.js';
 import type { Platform } from '../oci/descriptor.js';
 import { openArchive, type ArchiveFiles } from './archive-files.js';
-import { bringIn, type Arrival, type ArrivalOptions } from './arrival.js';
+import { bringIn, nameAgain, type Arrival, type ArrivalOptions } from './arrival.js';
 import { readDockerArchive } from './docker-archive.js';
 import { readLegacyArchive } from './legacy-archive.js';
 import { readLayout } from './layout.js';
@@ -21,27 +21,12 @@ export async function loadImages(source: string | Readable, options: LoadOptions
   await using files = await openArchive(source, { call: options.call, directory, signal: options.signal });
   const records: ImageRecord[] = [];
   for (const arrival of await readImages(files, options)) {
-    records.push((await nameAgain(arrival, options)) ?? (await bringIn(arrival, options)));
+    // However its layers were compressed when they came: an image that is here is only given names.
+    const before = options.catalog.get(arrival.id);
+    const again = before === undefined ? undefined : await nameAgain(before, arrival.tags, options);
+    records.push(again ?? (await bringIn(arrival, options)));
   }
   return records;
-}
-
-/** An image that is here already, however its layers were compressed when they came, is only given names. */
-async function nameAgain(arrival: ArchivedImage, options: LoadOptions): Promise<ImageRecord | undefined> {
-  const { store, catalog, signal } = options;
-  const before = catalog.get(arrival.id);
-  if (before === undefined) return undefined;
-  const contents = [before.config, before.manifest.digest, ...before.layers.map(layer => layer.blob.digest)];
-  const snapshots = before.layers.map(layer => layer.chainId);
-  // First keep, then look: otherwise it might be removed in between.
-  using lease = store.leases.create({ persistent: false });
-  for (const digest of contents) lease.add('content', digest);
-  for (const chainId of snapshots) lease.add('snapshot', chainId);
-  const whole =
-    contents.every(digest => store.content.stat(digest) !== undefined) &&
-    snapshots.every(chainId => store.snapshots.has(chainId));
-  if (!whole) return undefined;
-  return catalog.put({ ...before, updated: new Date().toISOString() }, arrival.tags, signal);
 }
 
 /** An image in an archive. */
