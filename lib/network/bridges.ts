@@ -5,6 +5,7 @@ import type { Records } from '../store/records.js';
 import { gatewayCidr } from './attach.js';
 import { raiseBridge, removeBridge } from './bridge.js';
 import { type Cidr, formatCidr, formatIp, parseCidr } from './cidr.js';
+import { leaveDocker, passDocker } from './docker.js';
 import { addRules, removeRules } from './firewall.js';
 import { Presence } from './presence.js';
 import type { NetworkRecord, NetworkStore } from './record.js';
@@ -82,6 +83,7 @@ export class Bridges {
         return false;
       }
       await Promise.all([removeRules(record.device), removeBridge(record, { call: 'network.remove' })]);
+      await leaveDocker();
       if (options.force) this.forget(record);
       presence.removeEmpty();
       return true;
@@ -127,7 +129,7 @@ export class Bridges {
 
   async #addRules(record: NetworkRecord): Promise<void> {
     try {
-      await addRules(record);
+      await Promise.all([addRules(record), passDocker()]);
     } catch (error) {
       // Containers still reach each other and the host reaches them; only the way out is missing.
       this.#setup.warn(`network ${record.name}: containers on it will not reach other machines`, error);

@@ -249,6 +249,34 @@ describe('a container', () => {
     }
   });
 
+  test('reaches the others beside a Docker that drops what it does not know', async () => {
+    await using machine = await Machine.start();
+    await machine.run(
+      'ip link add docker0 type bridge && iptables -P FORWARD DROP && iptables -N DOCKER-USER && iptables -A FORWARD -j DOCKER-USER && iptables -A DOCKER-USER -j RETURN',
+    );
+    const before = await machine.run('iptables-save | grep -v "^[#:]"');
+    const engine = await machine.engine();
+    const outside = await machine.container();
+    await machine.net([
+      ['net-bridge', 'wan', '02:00:00:00:00:01', '', 'test', '198.51.100.1/24'],
+      ['net-host-veth', 'wan0', 'wan', 'eth0', '02:00:00:00:00:02', '', outside.pid],
+    ]);
+    await machine.net([['net-in-interface', 'eth0', '198.51.100.2/24', '']], outside.within());
+    const [a, b] = [await machine.container(), await machine.container()];
+    await a.connect(await engine.call<Attachment>('attach', 'a', [{ network: 'bridge' }]));
+    await b.connect(await engine.call<Attachment>('attach', 'b', [{ network: 'bridge' }]));
+    const servers = [await b.serve(80, 'b'), await outside.serve(80, 'outside')];
+    try {
+      expect(await a.ask('198.51.100.2', 80)).toBe('outside');
+      expect(await a.ask('172.17.0.3', 80)).toBe('b');
+    } finally {
+      for (const server of servers) server.kill();
+    }
+    for (const name of ['a', 'b']) await engine.call('release', name);
+    await engine.call('close');
+    expect(await machine.run('iptables-save | grep -v "^[#:]"')).toBe(before);
+  });
+
   test.each([
     [{ network: 'web', ip: '10.9.0.5' }, 'CTR_CONFLICT', ['taken']],
     [{ network: 'web', ip: '10.8.0.5' }, undefined, undefined],
