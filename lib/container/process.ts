@@ -39,7 +39,8 @@ export function toProcess(monitored: MonitoredProcess, pid: number, onDispose: O
   const stdout = flow.readable('stdout');
   const stderr = flow.readable('stderr');
   const stdin = writable(connection);
-  connection.hold(true);
+  // Counted, so that whoever else waits for this process and has heard enough does not let Node end.
+  void monitored.holding(monitored.closed);
   void monitored.closed.then(() => {
     stdout.push(null);
     stderr.push(null);
