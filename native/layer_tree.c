@@ -347,6 +347,11 @@ static int place_link(struct place *p) {
   if (result == 0) return 0;
   if (result > 0) return -1; /* Said already. */
   if (errno == ENOENT) return tree_refuse("layer-path", p->path, "its hard link's target is not in this layer");
+  struct stat st;
+  int saved = errno;
+  if (saved == EPERM && fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+    return tree_refuse("layer-path", p->path, "a hard link to a directory is not possible");
+  errno = saved;
   return fail("layer-link", "linkat", p->path);
 }
 
@@ -453,7 +458,8 @@ int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_en
 
   int result = entry->type == '0' ? place_file(&p) : entry->type == '5' ? place_directory(&p) : entry->type == '1' ? place_link(&p) : place_node(&p);
   if (result < 0) return -1;
-  if (entry->type == '0') tree->content_bytes += entry->size;
+  /* As Docker counts: a symlink is as long as its target. */
+  tree->content_bytes += entry->type == '0' ? entry->size : entry->type == '2' ? strlen(entry->link) : 0;
   if (!tree->overlay && written_add(&tree->written, tree->parent_dev, tree->parent_ino, p.base) < 0) return fail("layer-whiteout", "malloc", path);
   return 0;
 }

@@ -1,5 +1,5 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
 import type { ResolvedImage } from '../image/resolve.js';
@@ -10,6 +10,10 @@ import type { Store } from '../store/store.js';
 /** What every container gets mounted, and so needs a place for. */
 const directories = ['dev', 'proc', 'sys'] as const;
 const files = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf'] as const;
+
+/** By this programs tell that they are in a container; by the other, older ones what is mounted. */
+const mark = '.dockerenv';
+const mounted = { name: 'etc/mtab', target: '/proc/mounts' } as const;
 
 /**
  * Thin layers between an image and its containers that hold the mount points which the image lacks. Without them each
@@ -41,19 +45,20 @@ export class InitLayers {
 
   #make(image: ResolvedImage, path: string): string | undefined {
     const lacks = (name: string): boolean => locateInLayers(image.views, `/${name}`) === undefined;
-    const missing = { directories: directories.filter(lacks), files: files.filter(lacks) };
-    if (missing.directories.length + missing.files.length === 0) return undefined;
+    const missing = { directories: directories.filter(lacks), files: files.filter(lacks), mark: lacks(mark), mounted: lacks(mounted.name) };
+    if (missing.directories.length + missing.files.length === 0 && !missing.mark && !missing.mounted) return undefined;
     if (existsSync(path)) return path;
     const aside = join(this.#directory, `.${nonce()}`);
     mkdirSync(aside, { recursive: true, mode: 0o755 });
     copyAttributes(locateInLayers(image.views, '/'), aside);
     for (const name of missing.directories) mkdirSync(join(aside, name), { mode: 0o755 });
-    for (const name of missing.files) {
-      const parent = dirname(name);
-      mkdirSync(join(aside, parent), { recursive: true, mode: 0o755 });
-      copyAttributes(locateInLayers(image.views, `/${parent}`), join(aside, parent));
-      writeFileSync(join(aside, name), '', { mode: 0o644 });
+    if (missing.files.length > 0 || missing.mounted) {
+      mkdirSync(join(aside, 'etc'), { mode: 0o755 });
+      copyAttributes(locateInLayers(image.views, '/etc'), join(aside, 'etc'));
     }
+    for (const name of missing.files) writeFileSync(join(aside, name), '', { mode: 0o644 });
+    if (missing.mounted) symlinkSync(mounted.target, join(aside, mounted.name));
+    if (missing.mark) writeFileSync(join(aside, mark), '', { mode: 0o755 });
     try {
       renameSync(aside, path);
     } catch (error) {
