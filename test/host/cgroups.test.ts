@@ -5,10 +5,11 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
 
 import { describeCgroups } from '../../lib/host/cgroups.js';
 import {
+  cgroupProcesses,
   createCgroups,
   freeze,
   isFrozen,
@@ -19,8 +20,8 @@ import {
 } from '../../lib/host/cgroups-control.js';
 import { defaultDeviceRules, planCgroups } from '../../lib/host/cgroups-plan.js';
 import type { CgroupPlan } from '../../lib/host/cgroups-plan.js';
-import { removeCgroups, removeOnce, sweepCgroups } from '../../lib/host/cgroups-remove.js';
-import { parseMountInfo } from '../../lib/host/mountinfo.js';
+import { dropCgroups, removeCgroups, removeOnce, sweepCgroups } from '../../lib/host/cgroups-remove.js';
+import { parseMountInfo, readMountInfo } from '../../lib/host/mountinfo.js';
 import type { Resources } from '../../lib/types.js';
 
 const host = describeCgroups();
@@ -151,6 +152,35 @@ kernel('cgroups of this kernel', () => {
       enter(plan, 'echo x > /dev/null && echo null; (: < /dev/kmsg) 2>/dev/null || echo refused'),
     );
     expect(text.split('\n')).toEqual(['null', 'refused']);
+  });
+});
+
+// A hybrid host has the tree of version 2 as well, without controllers, but freezing and killing are part of the tree itself.
+const unified = readMountInfo().filter(mount => mount.type === 'cgroup2');
+(able && unified.length > 0 ? describe : describe.skip)('cgroups of version 2', () => {
+  const second = able && unified.length > 0 ? describeCgroups(unified) : host;
+  afterAll(() => dropCgroups(second));
+
+  test('are entered, frozen, thawed, killed and removed', async () => {
+    const plan = planCgroups(second, randomBytes(32).toString('hex'));
+    createCgroups(second, plan);
+    ours.push({ plan, children: [] });
+    const child = enter(plan, 'while read line; do echo $line; done');
+    child.stdin?.write('one\n');
+    await once(child.stdout!, 'data');
+    expect(cgroupProcesses(plan)).toEqual([child.pid]);
+    await freeze(plan);
+    expect(isFrozen(plan)).toBe(true);
+    thaw(plan);
+    await killAll(plan);
+    expect(await once(child, 'close')).toEqual([null, 'SIGKILL']);
+    expect(oomKills(plan)).toBe(0);
+    await removeCgroups(plan.remove);
+  });
+
+  test('a controller that is not handed down is missing, not an error', () => {
+    expect(second.controllers.get('freezer')?.version).toBe(2);
+    expect(second.missing.get('devices')?.reason).toContain('BPF');
   });
 });
 
