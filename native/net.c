@@ -88,6 +88,13 @@ static void put_no_ipv6(struct rtnl *rtnl) {
   rtnl_end(rtnl, spec);
 }
 
+/* By default a veth has a queue per CPU, and each queue costs objects and events in sysfs: on two CPUs that is 0.3 of
+ * 0.75 ms. Without a qdisc the queues are not used anyway. */
+static void put_one_queue(struct rtnl *rtnl) {
+  rtnl_put_u32(rtnl, IFLA_NUM_TX_QUEUES, 1);
+  rtnl_put_u32(rtnl, IFLA_NUM_RX_QUEUES, 1);
+}
+
 /* The address of all hosts of a network. */
 static void broadcast_of(const struct prefix *prefix, uint8_t out[4]) {
   for (unsigned i = 0; i < 4; i++) {
@@ -145,6 +152,7 @@ static int host_veth(struct rtnl *rtnl, const struct op *op, pid_t container) {
   rtnl_request(rtnl, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &link, sizeof link, host);
   rtnl_put_text(rtnl, IFLA_IFNAME, host);
   rtnl_put_u32(rtnl, IFLA_MASTER, master);
+  put_one_queue(rtnl);
   if (mtu) rtnl_put_u32(rtnl, IFLA_MTU, mtu);
   size_t info = rtnl_begin(rtnl, IFLA_LINKINFO, NULL, 0);
   rtnl_put_text(rtnl, IFLA_INFO_KIND, "veth");
@@ -153,6 +161,7 @@ static int host_veth(struct rtnl *rtnl, const struct op *op, pid_t container) {
   rtnl_put_text(rtnl, IFLA_IFNAME, inside);
   rtnl_put(rtnl, IFLA_ADDRESS, mac, sizeof mac);
   rtnl_put_u32(rtnl, IFLA_NET_NS_PID, (uint32_t)container);
+  put_one_queue(rtnl);
   if (mtu) rtnl_put_u32(rtnl, IFLA_MTU, mtu);
   rtnl_end(rtnl, other);
   rtnl_end(rtnl, data);
