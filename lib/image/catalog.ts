@@ -141,10 +141,14 @@ export class Catalog {
   }
 
   async #change<T>(signal: AbortSignal | undefined, work: () => T): Promise<T> {
-    await using _lock = await this.#store.lock(LOCK, signal === undefined ? {} : { signal });
-    const result = work();
-    await this.#store.content.writeIndex(() => this.#describe());
-    return result;
+    const lock = await this.#store.lock(LOCK, signal === undefined ? {} : { signal });
+    try {
+      const result = work();
+      await this.#store.content.writeIndex(() => this.#describe());
+      return result;
+    } finally {
+      await lock[Symbol.asyncDispose]();
+    }
   }
 
   /** Lets skopeo, umoci and crane see the images (image-spec v1.1.1, image-layout.md). */

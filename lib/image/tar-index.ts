@@ -1,10 +1,11 @@
 import type { FileHandle } from 'node:fs/promises';
 import { posix } from 'node:path';
 
+import { BLOCK_BYTES, parseHeader, type RawHeader } from '../archive/header.js';
+import { parsePax } from '../archive/pax.js';
 import { LimitError, ParseError } from '../errors.js';
 import type { Origin } from '../oci/json.js';
 
-const BLOCK = 512;
 /** An archive of images has a few files per layer. */
 const MAX_ENTRIES = 100_000;
 /** Names and numbers that did not fit into a header. */
@@ -32,22 +33,22 @@ export async function indexTar(file: FileHandle, origin: Origin): Promise<Map<st
   const { size: end } = await file.stat();
   const files = new Map<string, IndexedFile>();
   let extension: Extension = {};
-  for (let at = 0, entries = 0; at + BLOCK <= end; entries++) {
-    const header = await readAt(file, at, BLOCK, origin);
-    if (header.every(byte => byte === 0)) break;
-    checkSum(header, origin, entries);
+  for (let at = 0, entries = 0; at + BLOCK_BYTES <= end; entries++) {
+    const block = await readAt(file, at, BLOCK_BYTES, origin);
+    if (block.every(byte => byte === 0)) break;
+    const header = readHeader(block, origin, entries);
     if (entries >= MAX_ENTRIES) throw tooMany(origin);
-    const size = extension.size ?? number(header.subarray(124, 136), origin);
-    const body = at + BLOCK;
+    const size = checkedSize(extension.size ?? header.size, origin);
+    const body = at + BLOCK_BYTES;
     if (body + size > end) throw new ParseError({ ...origin, reason: 'ends in the middle of a file: it is cut short' });
-    at = body + Math.ceil(size / BLOCK) * BLOCK;
-    const type = String.fromCharCode(header[156] ?? 0);
+    at = body + Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES;
+    const type = header.flag;
     if ('xgLK'.includes(type)) {
       extension = { ...extension, ...(await readExtension(file, type, body, size, origin)) };
       continue;
     }
-    const name = clean(extension.name ?? nameOf(header));
-    const link = extension.link ?? text(header.subarray(157, 257));
+    const name = clean(extension.name ?? header.name);
+    const link = extension.link ?? header.link;
     if ('0\x007'.includes(type)) files.set(name, { kind: 'file', offset: body, size });
     if (type === '1') files.set(name, { kind: 'link', target: clean(link) });
     if (type === '2') files.set(name, { kind: 'link', target: symlinkTarget(name, link, origin) });
@@ -86,24 +87,16 @@ async function readExtension(
   return readPax(body, origin);
 }
 
-/** Records `length key=value\n`, of which three matter here. */
+/** Three of the records matter here. */
 function readPax(body: Buffer, origin: Origin): Extension {
-  const extension: Extension = {};
-  for (let at = 0; at < body.length;) {
-    const space = body.indexOf(0x20, at);
-    const length = space === -1 ? NaN : Number(body.toString('latin1', at, space));
-    const equals = body.indexOf(0x3d, space);
-    if (!Number.isInteger(length) || length <= space - at || at + length > body.length || equals >= at + length) {
-      throw new ParseError({ ...origin, reason: 'has a malformed PAX header' });
-    }
-    const key = body.toString('utf8', space + 1, equals);
-    const value = body.toString('utf8', equals + 1, at + length - 1);
-    if (key === 'path') extension.name = value;
-    if (key === 'linkpath') extension.link = value;
-    if (key === 'size') extension.size = checkedSize(Number(value), origin);
-    at += length;
-  }
-  return extension;
+  const records = parsePax(body);
+  if (typeof records === 'string') throw new ParseError({ ...origin, reason: records });
+  const [name, link, size] = ['path', 'linkpath', 'size'].map(key => records.get(key)?.toString());
+  return {
+    ...(name !== undefined && { name }),
+    ...(link !== undefined && { link }),
+    ...(size !== undefined && { size: checkedSize(Number(size), origin) }),
+  };
 }
 
 async function readAt(file: FileHandle, at: number, size: number, origin: Origin): Promise<Buffer> {
@@ -116,30 +109,12 @@ async function readAt(file: FileHandle, at: number, size: number, origin: Origin
   return buffer;
 }
 
-function checkSum(header: Buffer, origin: Origin, entries: number): void {
-  let sum = 8 * 0x20;
-  for (let i = 0; i < BLOCK; i++) if (i < 148 || i >= 156) sum += header[i] ?? 0;
-  if (Number.parseInt(text(header.subarray(148, 156)).trim(), 8) === sum) return;
-  throw new ParseError({
-    ...origin,
-    reason: entries === 0 ? 'is not a tar archive' : 'has a header whose checksum is wrong: it is damaged',
-    ...(entries === 0 && { remedy: 'Expected an archive made by docker save, podman save, skopeo or buildah' }),
-  });
-}
-
-function nameOf(header: Buffer): string {
-  const name = text(header.subarray(0, 100));
-  const prefix = header.toString('latin1', 257, 262) === 'ustar' ? text(header.subarray(345, 500)) : '';
-  // GNU tar has times where POSIX has the prefix.
-  return prefix === '' || header.toString('latin1', 257, 265) === 'ustar  \0' ? name : `${prefix}/${name}`;
-}
-
-/** Octal digits or, with the top bit set, a big-endian number. */
-function number(field: Buffer, origin: Origin): number {
-  if (((field[0] ?? 0) & 0x80) === 0) return checkedSize(Number.parseInt(text(field).trim() || '0', 8), origin);
-  let value = (field[0] ?? 0) & 0x7f;
-  for (const byte of field.subarray(1)) value = value * 256 + byte;
-  return checkedSize(value, origin);
+function readHeader(block: Buffer, origin: Origin, entries: number): RawHeader {
+  const header = parseHeader(block);
+  if (typeof header !== 'string') return header;
+  if (entries > 0) throw new ParseError({ ...origin, reason: `is damaged: ${header}` });
+  const remedy = 'Expected an archive made by docker save, podman save, skopeo or buildah';
+  throw new ParseError({ ...origin, reason: 'is not a tar archive', remedy });
 }
 
 function checkedSize(size: number, origin: Origin): number {
