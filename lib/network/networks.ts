@@ -151,7 +151,7 @@ export class Networks {
       try {
         const owner = record.owner === undefined ? undefined : parseOwner(record.owner);
         if (owner !== undefined && !isAlive(owner)) await this.#remove(record, 'engine.open');
-        else if (this.#bridges.presence(record).isUp()) await this.#bridges.takeDown(record, { force: false });
+        else if (this.#bridges.presence(record).isThere()) await this.#bridges.takeDown(record, { force: false });
       } catch (error) {
         // Containers still run on it: a later sweep finds it again.
         if (errorCode(error) !== 'CTR_CONFLICT')

@@ -34,6 +34,11 @@ export class Presence {
     return existsSync(this.#up) && existsSync(this.#device);
   }
 
+  /** There is something to take down, even if whoever put it up was killed before it said so. */
+  isThere(): boolean {
+    return existsSync(this.#up) || existsSync(this.#device);
+  }
+
   /** This engine uses the network from now on: others do not take its bridge down. */
   use(): void {
     if (this.#using) return;

@@ -169,6 +169,18 @@ describe('what a killed process leaves', () => {
     expect(await engine.call('list', {})).toEqual(['bridge', 'kept']);
     expect(await engine.call('get', 'kept')).toMatchObject({ containers: {} });
   });
+
+  test('goes also when it was killed while it put the bridge up', async () => {
+    await using machine = await Machine.start();
+    const killed = await machine.engine();
+    const { id } = await killed.call<NetworkInfo>('create', { name: 'web' });
+    await killed.kill();
+    await machine.run(`rm ${machine.path}/run/networks/${id}/up`);
+    const engine = await machine.engine();
+    await engine.call('sweep');
+    expect(await machine.run(devices)).toBe('');
+    expect(await machine.run(tables)).toBe('');
+  });
 });
 
 describe('a container', () => {
