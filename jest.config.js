@@ -5,6 +5,6 @@ export default {
   transform: {},
   testTimeout: 30_000,
   maxWorkers: 2,
-  setupFilesAfterEnv: [],
+  setupFiles: ['<rootDir>/test/support/suppressed.js'],
   reporters: ['default', '<rootDir>/../.ci/counts.mjs'],
 };

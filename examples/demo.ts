@@ -19,6 +19,7 @@ const SERVER = `
     response.end('hello from ' + require('node:os').hostname() + ', pid ' + process.pid + '\\n');
   });
   server.listen(8080, () => console.log('listening'));
+  process.on('SIGTERM', () => process.exit(0)); // Whoever is pid 1 must ask for signals to get them.
 `;
 
 /** What a process in a container sees of the world, as a shell tells it. */
@@ -58,7 +59,7 @@ async function show(directory: string): Promise<void> {
   const runRoot = join(directory, 'run');
   await using engine = await step('open an engine on an empty store', () => Engine.open({ root, runRoot }));
   const image = await step('make an image of sh, cat, id, sleep, seq and node, with their libraries', async () =>
-    engine.images.fromHost({ binaries: ['/bin/sh', ...programs('cat', 'id', 'sleep', 'seq'), process.execPath] }),
+    engine.images.fromHost({ binaries: ['sh', 'cat', 'id', 'sleep', 'seq', process.execPath] }),
   );
   await isolated(engine, image);
   await served(engine, image);
@@ -117,14 +118,6 @@ function print(text: string): void {
 function refuse(reason: string): void {
   console.error(`tscontainer: ${reason}`);
   process.exitCode = 1;
-}
-
-function programs(...names: readonly string[]): string[] {
-  return names.map(name => {
-    const found = ['/bin', '/usr/bin'].map(directory => join(directory, name)).find(existsSync);
-    if (found === undefined) throw new Error(`this machine has no ${name} in /bin or /usr/bin`);
-    return found;
-  });
 }
 
 /** Everything on this machine that a container may leave, but for other people's. */

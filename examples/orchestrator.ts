@@ -16,7 +16,7 @@ const stop = new AbortController();
 process.once('SIGINT', () => stop.abort());
 try {
   await using engine = await Engine.open({ root: join(directory, 'store'), runRoot: join(directory, 'run') });
-  const image = await engine.images.fromHost({ binaries: ['/bin/sh', '/bin/sleep'] });
+  const image = await engine.images.fromHost({ binaries: ['sh', 'sleep'] });
   const since = new Date();
   for (let index = 0; index < SIZE; index++) await hire(engine, image, index);
   await keep(engine, image, since);

@@ -16,7 +16,7 @@ try {
   await using engine = await Engine.open(
     ref === undefined ? { root: join(directory, 'store'), runRoot: join(directory, 'run') } : {},
   );
-  const image = ref ?? (await engine.images.fromHost({ binaries: ['/bin/sh'] }));
+  const image = ref ?? (await engine.images.fromHost({ binaries: ['sh'] }));
   const words =
     ref === undefined ? ['sh', '-c', 'echo "hello from pid $$"; read line; echo "you said: $line"'] : command;
   const result = await engine.run(image, words.length === 0 ? undefined : words, { input: 'good morning\n' });

@@ -36,25 +36,32 @@ export function findLeaks(traces: Traces): Leak[] {
   ];
 }
 
-/** Open descriptors of this process that an engine may open: files, Unix sockets, pipes and watches, but not TCP. */
+/**
+ * Open descriptors of this process that an engine may open: files, Unix sockets, pipes and watches, but not TCP. Node opens
+ * its one inotify when a file is first watched and keeps it; so what counts is the watches in it.
+ */
 export function openDescriptors(): Set<string> {
   const unix = new Set(
-    readFileSync('/proc/self/net/unix', 'latin1')
+    read('/proc/self/net/unix')
       .split('\n')
       .slice(1)
       .map(line => `socket:[${line.trim().split(/\s+/)[6] ?? ''}]`),
   );
-  const open = readdirSync('/proc/self/fd').flatMap(fd => {
+  const found = readdirSync('/proc/self/fd').flatMap(fd => {
     const link = linkOf(`/proc/self/fd/${fd}`);
-    return link === undefined ? [] : [{ fd, link }];
+    if (link === undefined || (link.startsWith('socket:') && !unix.has(link))) return [];
+    return link === 'anon_inode:inotify' ? watches(fd) : [`${fd} ${link}`];
   });
-  return new Set(
-    open.filter(({ link }) => !link.startsWith('socket:') || unix.has(link)).map(({ fd, link }) => `${fd} ${link}`),
-  );
+  return new Set(found);
+}
+
+function watches(fd: string): string[] {
+  const lines = read(`/proc/self/fdinfo/${fd}`).match(/^inotify wd:\S+ ino:\S+ sdev:\S+/gm) ?? [];
+  return lines.map(line => `watch ${line}`);
 }
 
 function descriptorLeaks({ descriptors, directory }: Traces): Leak[] {
-  const ours = /^\d+ (socket:|pipe:|anon_inode:inotify|anon_inode:\[pidfd\])/;
+  const ours = /^\d+ (socket:|pipe:|anon_inode:\[pidfd\])|^watch /;
   return [...openDescriptors()]
     .filter(each => !descriptors.has(each) && (ours.test(each) || each.includes(directory)))
     .map(each => leak(`open descriptor ${each}`));
@@ -96,7 +103,7 @@ function processes({ directory }: Traces, ids: ReadonlySet<string>): Leak[] {
 }
 
 function isHelperName(name: string): boolean {
-  return name.startsWith('tsc-') || name.startsWith('tscontainer');
+  return /^(tsc-|tscontainer|memfd:tscontain)/.test(name);
 }
 
 function isOurChild(at: string): boolean {
