@@ -3,29 +3,10 @@ import type { Image } from '../../lib/image/image.js';
 import { programPath } from './needs.js';
 
 /** What test scripts may use. Every Debian has these; what a smaller machine lacks is left out. */
-const PROGRAMS = [
-  ...[
-    'sh',
-    'cat',
-    'ls',
-    'sleep',
-    'id',
-    'env',
-    'true',
-    'false',
-    'echo',
-    'pwd',
-    'head',
-    'tail',
-    'seq',
-    'yes',
-    'wc',
-    'grep',
-    'tr',
-  ],
-  ...['mkdir', 'rm', 'touch', 'chmod', 'chown', 'ln', 'readlink', 'stat', 'dd', 'mknod', 'mount', 'umount', 'kill'],
-  ...['hostname', 'stty', 'tty', 'date'],
-];
+const PROGRAMS = (
+  'sh cat ls sleep id env true false echo pwd head tail seq yes wc grep tr mkdir rm touch chmod chown ln readlink stat ' +
+  'dd mknod mount umount kill hostname stty tty date'
+).split(' ');
 
 const images = new WeakMap<Engine, Promise<Image>>();
 const nodes = new WeakMap<Engine, Promise<Image>>();
