@@ -70,16 +70,17 @@ function resolveCommand(options: CreateContainerOptions, image: ImageRunConfig):
   return { entrypoint, command };
 }
 
-/** The image's, in its order, then the user's; the later value of a name wins, in the earlier place. */
+/** As Docker: the user's, then those of the image's that the user does not set. The later of two equal names in an image wins. */
 export function mergeEnv(image: readonly string[], own: Readonly<Record<string, string>>): string[] {
   const merged = new Map<string, string>();
-  for (const entry of image) {
-    const at = entry.indexOf('=');
-    if (at > 0) merged.set(entry.slice(0, at), entry.slice(at + 1));
-  }
   for (const [name, value] of Object.entries(own)) {
     check(name !== '' && !/[=\0]/.test(name) && !value.includes('\0'), 'env', name, 'names without = and NUL');
     merged.set(name, value);
+  }
+  for (const entry of image) {
+    const at = entry.indexOf('=');
+    const name = entry.slice(0, at);
+    if (at > 0 && !Object.hasOwn(own, name)) merged.set(name, entry.slice(at + 1));
   }
   return [...merged].map(([name, value]) => `${name}=${value}`);
 }

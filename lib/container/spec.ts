@@ -6,8 +6,9 @@ import { readInLayers } from '../image/view.js';
 import { buildHostname, buildHosts } from '../network/hosts.js';
 import { buildResolv, hostResolv } from '../network/resolv.js';
 import { capabilitySets, type CapabilitySets } from '../runtime/capabilities.js';
-import { DEFAULT_PATH, cgroupMounts, defaultDevices, defaultMounts, defaultSymlinks, maskedPaths, readOnlyPaths } from '../runtime/defaults.js';
+import { DEFAULT_PATH, cgroupMounts, defaultDevices, defaultMounts, defaultSymlinks, maskedPaths, networkSysctls, readOnlyPaths } from '../runtime/defaults.js';
 import { seccompFilter } from '../runtime/seccomp-filter.js';
+import { attribute } from '../runtime/spec.js';
 import type { ContainerSpec, MountSpec, NamespaceKind, Op, ProcessSpec, RootSpec } from '../runtime/spec.js';
 import { resolveUser, type ResolvedUser } from '../runtime/users.js';
 import type { ContainerContext } from './context.js';
@@ -55,7 +56,7 @@ export async function buildSpec(context: ContainerContext, record: ContainerReco
     symlinks: defaultSymlinks,
     maskedPaths: maskedPaths(),
     readOnlyPaths: [...readOnlyPaths, ...cgroup.readOnlyPaths],
-    sysctls: config.sysctls,
+    sysctls: config.networkMode === 'host' ? config.sysctls : { ...networkSysctls, ...config.sysctls },
     ...(cgroups === undefined ? {} : { cgroups }),
     network: input.network,
     process: processOf(context, record, command, { call: input.call, stdin: config.stdin, tty: config.tty, cwd: config.cwd, user: config.user, first: true }),
@@ -122,7 +123,8 @@ function etcMounts({ records }: ContainerContext, record: ContainerRecord, endpo
     const source = join(directory, name);
     // Kept over restarts, as Docker keeps hostname and resolv.conf; hosts says where the container is now.
     if (name === 'hosts' || !existsSync(source)) writeFileSync(source, text, { mode: 0o644 });
-    return { kind: 'bind', source, target: `/etc/${name}`, attributes: 0, recursive: false, create: 'file' };
+    const attributes = record.config.readOnly ? attribute.readOnly : 0;
+    return { kind: 'bind', source, target: `/etc/${name}`, attributes, recursive: false, create: 'file' };
   });
 }
 

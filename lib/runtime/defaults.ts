@@ -26,15 +26,21 @@ function node(path: string, major: number, minor: number): DeviceNode {
   return { path, type: 'c', major, minor, mode: 0o666, uid: 0, gid: 0 };
 }
 
-/** Links in `/dev`, as runc makes them. */
+/** Links in `/dev`, as runc makes them: the last one only where the kernel shows its memory. */
 export const defaultSymlinks: readonly { readonly path: string; readonly target: string }[] = [
   { path: '/dev/fd', target: '/proc/self/fd' },
   { path: '/dev/stdin', target: '/proc/self/fd/0' },
   { path: '/dev/stdout', target: '/proc/self/fd/1' },
   { path: '/dev/stderr', target: '/proc/self/fd/2' },
   { path: '/dev/ptmx', target: 'pts/ptmx' },
-  { path: '/dev/core', target: '/proc/kcore' },
+  ...(existsSync('/proc/kcore') ? [{ path: '/dev/core', target: '/proc/kcore' }] : []),
 ];
+
+/** What Docker sets in a network namespace of the container's own: there every user may listen on port 80, and ping. */
+export const networkSysctls: Readonly<Record<string, string>> = {
+  'net.ipv4.ip_unprivileged_port_start': '0',
+  'net.ipv4.ping_group_range': '0 2147483647',
+};
 
 /** Seen, not written. */
 export const readOnlyPaths: readonly string[] = [
