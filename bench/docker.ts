@@ -11,14 +11,22 @@ export class Docker {
   }
 
   /** Creates, starts, waits for and removes a container. */
-  async run(image: string, command: readonly string[], options: { readonly networkMode?: string; readonly ports?: readonly number[] } = {}): Promise<void> {
+  async run(
+    image: string,
+    command: readonly string[],
+    options: { readonly networkMode?: string; readonly ports?: readonly number[] } = {},
+  ): Promise<void> {
     const id = await this.create(image, command, options);
     await this.#call('POST', `/containers/${id}/start`);
     await this.#call('POST', `/containers/${id}/wait`);
     await this.#call('DELETE', `/containers/${id}`);
   }
 
-  async create(image: string, command: readonly string[], options: { readonly networkMode?: string; readonly ports?: readonly number[] } = {}): Promise<string> {
+  async create(
+    image: string,
+    command: readonly string[],
+    options: { readonly networkMode?: string; readonly ports?: readonly number[] } = {},
+  ): Promise<string> {
     const ports = options.ports ?? [];
     const body = {
       Image: image,
@@ -43,13 +51,22 @@ export class Docker {
 
   /** Runs a command in a container to its end. */
   async exec(id: string, command: readonly string[]): Promise<void> {
-    const { Id } = (await this.#call('POST', `/containers/${id}/exec`, { Cmd: command, AttachStdout: true, AttachStderr: true })) as { Id: string };
+    const { Id } = (await this.#call('POST', `/containers/${id}/exec`, {
+      Cmd: command,
+      AttachStdout: true,
+      AttachStderr: true,
+    })) as { Id: string };
     await this.#call('POST', `/exec/${Id}/start`, {});
   }
 
   async pull(ref: string): Promise<void> {
     const at = ref.lastIndexOf(':');
-    const said = String(await this.#call('POST', `/images/create?fromImage=${encodeURIComponent(ref.slice(0, at))}&tag=${ref.slice(at + 1)}`));
+    const said = String(
+      await this.#call(
+        'POST',
+        `/images/create?fromImage=${encodeURIComponent(ref.slice(0, at))}&tag=${ref.slice(at + 1)}`,
+      ),
+    );
     if (said.includes('"error"')) throw new Error(`${this.name}: pull ${ref}: ${said.slice(-300)}`);
   }
 
@@ -69,14 +86,25 @@ export class Docker {
   #call(method: string, path: string, body?: unknown): Promise<unknown> {
     const bytes = Buffer.isBuffer(body) ? body : body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     return new Promise((resolve, reject) => {
-      const headers = bytes === undefined ? {} : { 'content-type': Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json', 'content-length': bytes.length };
+      const headers =
+        bytes === undefined
+          ? {}
+          : {
+              'content-type': Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json',
+              'content-length': bytes.length,
+            };
       const sent = request({ socketPath: this.#socketPath, method, path: `/v1.40${path}`, headers }, answer => {
         const chunks: Buffer[] = [];
         answer.on('data', (chunk: Buffer) => chunks.push(chunk));
         answer.on('end', () => {
           const text = Buffer.concat(chunks).toString('utf8');
-          if ((answer.statusCode ?? 500) >= 400) return reject(new Error(`${this.name}: ${method} ${path}: ${answer.statusCode} ${text.slice(0, 300)}`));
-          resolve(answer.headers['content-type']?.startsWith('application/json') === true && !text.includes('\n{') ? parse(text) : text);
+          if ((answer.statusCode ?? 500) >= 400)
+            return reject(new Error(`${this.name}: ${method} ${path}: ${answer.statusCode} ${text.slice(0, 300)}`));
+          resolve(
+            answer.headers['content-type']?.startsWith('application/json') === true && !text.includes('\n{')
+              ? parse(text)
+              : text,
+          );
         });
         answer.on('error', reject);
       });

@@ -39,7 +39,12 @@ export async function tinyArchive(tag: string): Promise<Buffer> {
  * Pushes an image of the size and shape of a language runtime's: 4 layers, 30,000 files, 430 MB, compressible as programs
  * and texts are. The same bytes each time.
  */
-export async function pushLarge(host: string, repository: string, tag: string, size = { layers: 4, files: 30_000, bytes: 430_000_000 }): Promise<void> {
+export async function pushLarge(
+  host: string,
+  repository: string,
+  tag: string,
+  size = { layers: 4, files: 30_000, bytes: 430_000_000 },
+): Promise<void> {
   await using registry = new Registry(host);
   const layers = [];
   const diffIds: Digest[] = [];
@@ -47,15 +52,28 @@ export async function pushLarge(host: string, repository: string, tag: string, s
     const bytes = await tar(files(index, Math.round(size.files / size.layers), Math.round(size.bytes / size.layers)));
     diffIds.push(digest(bytes));
     const blob = gzipSync(bytes, { level: 6 });
-    const descriptor = { mediaType: 'application/vnd.docker.image.rootfs.diff.tar.gzip', digest: digest(blob), size: blob.length };
+    const descriptor = {
+      mediaType: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
+      digest: digest(blob),
+      size: blob.length,
+    };
     await registry.putBlob(repository, descriptor, blob);
     layers.push(descriptor);
   }
   const config = configOf(diffIds);
-  const described = { mediaType: 'application/vnd.docker.container.image.v1+json', digest: digest(config), size: config.length };
+  const described = {
+    mediaType: 'application/vnd.docker.container.image.v1+json',
+    digest: digest(config),
+    size: config.length,
+  };
   await registry.putBlob(repository, described, config);
   const mediaType = 'application/vnd.docker.distribution.manifest.v2+json';
-  await registry.putManifest(repository, tag, mediaType, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: described, layers })));
+  await registry.putManifest(
+    repository,
+    tag,
+    mediaType,
+    Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType, config: described, layers })),
+  );
 }
 
 function* files(layer: number, count: number, bytes: number): Generator<TarInput> {
@@ -78,7 +96,7 @@ function text(seed: number, size: number): Buffer {
   const out = Buffer.alloc(size);
   let state = seed * 2_654_435_761 + 1;
   const next = (): number => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0);
-  for (let at = 0; at < size; ) {
+  for (let at = 0; at < size;) {
     const word = Buffer.from((next() >>> 8).toString(36));
     const repeat = 1 + ((next() >>> 16) % 3);
     for (let times = 0; times < repeat && at < size; times++) at += word.copy(out, at);
@@ -94,7 +112,14 @@ async function tar(entries: Iterable<TarInput>): Promise<Buffer> {
 
 function configOf(diffIds: readonly Digest[]): Buffer {
   const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
-  return Buffer.from(JSON.stringify({ architecture, os: 'linux', config: { Cmd: ['/bin/true'] }, rootfs: { type: 'layers', diff_ids: diffIds } }));
+  return Buffer.from(
+    JSON.stringify({
+      architecture,
+      os: 'linux',
+      config: { Cmd: ['/bin/true'] },
+      rootfs: { type: 'layers', diff_ids: diffIds },
+    }),
+  );
 }
 
 function digest(bytes: Uint8Array): Digest {
@@ -106,7 +131,9 @@ function compile(): Buffer {
   try {
     const [input, output] = [join(directory, 'tiny.c'), join(directory, 'tiny')];
     writeFileSync(input, source);
-    const { status, stderr } = spawnSync(process.env['CC'] ?? 'cc', ['-Os', '-static', '-s', '-o', output, input], { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.env['CC'] ?? 'cc', ['-Os', '-static', '-s', '-o', output, input], {
+      encoding: 'utf8',
+    });
     if (status !== 0) throw new Error(`the programs of the bench need a C compiler: ${stderr}`);
     return readFileSync(output);
   } finally {

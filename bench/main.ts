@@ -30,7 +30,10 @@ interface Row {
 }
 
 async function main(): Promise<void> {
-  const peers = (process.env['TSC_BENCH_DOCKER'] ?? '').split(',').filter(Boolean).map((host, index) => new Docker(`docker ${index + 1}`, host));
+  const peers = (process.env['TSC_BENCH_DOCKER'] ?? '')
+    .split(',')
+    .filter(Boolean)
+    .map((host, index) => new Docker(`docker ${index + 1}`, host));
   const versions = await Promise.all(peers.map(peer => peer.version()));
   const directory = mkdtempSync(join(process.env['TSC_BENCH_DIR'] ?? tmpdir(), 'tsc-bench-'));
   const engine = await Engine.open({ root: join(directory, 'store'), runRoot: join(directory, 'run') });
@@ -46,33 +49,63 @@ async function main(): Promise<void> {
     };
 
     await add(
-      compare('run `true` to its exit, no network', rounds(200), () => engine.run(image, ['/bin/true'], { networks: ['none'] }), peers.map(peer => () => peer.run(tag, ['/bin/true'], { networkMode: 'none' }))),
+      compare(
+        'run `true` to its exit, no network',
+        rounds(200),
+        () => engine.run(image, ['/bin/true'], { networks: ['none'] }),
+        peers.map(peer => () => peer.run(tag, ['/bin/true'], { networkMode: 'none' })),
+      ),
     );
     await add(
-      compare('the same with a bridge and a published port', rounds(100), () => engine.run(image, ['/bin/true'], { ports: [80] }), peers.map(peer => () => peer.run(tag, ['/bin/true'], { ports: [80] }))),
+      compare(
+        'the same with a bridge and a published port',
+        rounds(100),
+        () => engine.run(image, ['/bin/true'], { ports: [80] }),
+        peers.map(peer => () => peer.run(tag, ['/bin/true'], { ports: [80] })),
+      ),
     );
     await add(execRow(engine, image.id, peers));
     await add({
       job: '100 × run `true`, 16 at a time',
       unit: '/s',
       ours: await perSecond(rounds(100) * 3, 16, () => engine.run(image, ['/bin/true'], { networks: ['none'] })),
-      theirs: await each(peers, peer => perSecond(rounds(100), 16, () => peer.run(tag, ['/bin/true'], { networkMode: 'none' }))),
+      theirs: await each(peers, peer =>
+        perSecond(rounds(100), 16, () => peer.run(tag, ['/bin/true'], { networkMode: 'none' })),
+      ),
     });
-    await add({ job: 'resident memory of an idle container’s monitor', unit: 'MiB', ours: await monitorMemory(engine, image.id), theirs: [] });
+    await add({
+      job: 'resident memory of an idle container’s monitor',
+      unit: 'MiB',
+      ours: await monitorMemory(engine, image.id),
+      theirs: [],
+    });
     await add({ job: 'import and open', unit: 'ms', ours: openTime(directory), theirs: [] });
     const registry = process.env['TSC_BENCH_REGISTRY'];
     if (registry !== undefined) await add(pullRow(engine, registry, peers));
 
     for (const peer of peers) await peer.removeImage(tag);
-    print(rows, peers.map((_, index) => `Docker ${versions[index]}`));
+    print(
+      rows,
+      peers.map((_, index) => `Docker ${versions[index]}`),
+    );
   } finally {
     await engine.close();
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-async function compare(job: string, count: number, ours: () => Promise<unknown>, theirs: readonly (() => Promise<unknown>)[]): Promise<Row> {
-  return { job, unit: 'ms', ours: await median(count, ours, 20), theirs: await each(theirs, work => median(Math.max(3, Math.round(count / 5)), work)) };
+async function compare(
+  job: string,
+  count: number,
+  ours: () => Promise<unknown>,
+  theirs: readonly (() => Promise<unknown>)[],
+): Promise<Row> {
+  return {
+    job,
+    unit: 'ms',
+    ours: await median(count, ours, 20),
+    theirs: await each(theirs, work => median(Math.max(3, Math.round(count / 5)), work)),
+  };
 }
 
 async function execRow(engine: Engine, image: string, peers: readonly Docker[]): Promise<Row> {
@@ -110,7 +143,12 @@ async function pullRow(engine: Engine, registry: string, peers: readonly Docker[
       sync();
     }
   }
-  return { job: 'pull and unpack 430 MB, 30,000 files, 4 layers', unit: 'ms', ours: middle(ours), theirs: theirs.map(middle) };
+  return {
+    job: 'pull and unpack 430 MB, 30,000 files, 4 layers',
+    unit: 'ms',
+    ours: middle(ours),
+    theirs: theirs.map(middle),
+  };
 }
 
 /** What one has written must not be what the next one waits for. */
@@ -136,7 +174,9 @@ function openTime(directory: string): number {
     const engine = await Engine.open({ root: ${JSON.stringify(join(root, 's'))}, runRoot: ${JSON.stringify(join(root, 'r'))} });
     console.log(performance.now() - begun);
     await engine.close();`;
-  const times = Array.from({ length: rounds(9) }, () => Number(spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).stdout));
+  const times = Array.from({ length: rounds(9) }, () =>
+    Number(spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).stdout),
+  );
   return middle(times);
 }
 
@@ -148,7 +188,12 @@ async function each<T>(items: readonly T[], work: (item: T) => Promise<number>):
 
 function format({ job, unit, ours, theirs }: Row): string {
   const show = (value: number): string => `${value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0)} ${unit}`;
-  const ratio = (value: number): string => (unit === '/s' ? (ours / value).toFixed(1) : value / ours >= 10 ? (value / ours).toFixed(0) : (value / ours).toFixed(2));
+  const ratio = (value: number): string =>
+    unit === '/s'
+      ? (ours / value).toFixed(1)
+      : value / ours >= 10
+        ? (value / ours).toFixed(0)
+        : (value / ours).toFixed(2);
   return `| ${[job, show(ours), ...theirs.flatMap(value => [show(value), `${ratio(value)}×`])].join(' | ')} |`;
 }
 

@@ -6,7 +6,11 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** The median of `rounds` calls, in milliseconds, after `warm` that do not count. */
-export async function median(rounds: number, work: () => Promise<unknown>, warm = Math.min(5, rounds)): Promise<number> {
+export async function median(
+  rounds: number,
+  work: () => Promise<unknown>,
+  warm = Math.min(5, rounds),
+): Promise<number> {
   for (let round = 0; round < warm; round++) await work();
   const all: number[] = [];
   for (let round = 0; round < rounds; round++) all.push(await timed(work));

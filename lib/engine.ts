@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { EventEmitter } from 'eventemitter3';
@@ -10,9 +10,9 @@ import { collect } from './container/process.js';
 import { InitLayers } from './container/init-layer.js';
 import type { ContainerRecord } from './container/record.js';
 import { isEngineError, type ProcessResult } from './errors.js';
-import { CGROUP_PARENT, describeCgroups, type CgroupHost } from './host/cgroups.js';
-import { prepareCgroups } from './host/cgroups-control.js';
-import { dropCgroups, sweepCgroups } from './host/cgroups-remove.js';
+import { describeCgroups, type CgroupHost } from './host/cgroups.js';
+import { holdCgroups } from './host/cgroups-control.js';
+import { sweepCgroups } from './host/cgroups-remove.js';
 import { probeFeatures } from './host/features.js';
 import { Helper } from './host/helper.js';
 import type { Image } from './image/image.js';
@@ -20,7 +20,16 @@ import { ImageCollection } from './image/images.js';
 import { Networks } from './network/networks.js';
 import type { CredentialProvider } from './registry/credentials.js';
 import { Store } from './store/store.js';
-import type { AbortOptions, EngineEvent, EngineEvents, Features, Logger, Owned, PlatformString, PruneReport } from './types.js';
+import type {
+  AbortOptions,
+  EngineEvent,
+  EngineEvents,
+  Features,
+  Logger,
+  Owned,
+  PlatformString,
+  PruneReport,
+} from './types.js';
 import { VolumeCollection } from './volume/volumes.js';
 
 /** How an engine is opened. */
@@ -73,7 +82,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
   readonly #helper: Helper;
   readonly #initLayers: InitLayers;
   readonly #logger: Logger | undefined;
-  #cgroups: CgroupHost | undefined;
+  #cgroups: { readonly host: CgroupHost; readonly release: () => void } | undefined;
   #features: Promise<Features> | undefined;
   #closed = false;
 
@@ -89,7 +98,11 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     this.images = new ImageCollection({
       store,
       emit,
-      usedBy: id => records.list().filter(record => record.image.id === id).map(record => ({ id: record.id, running: this.containers.live.state(record.id).name === 'running' })),
+      usedBy: id =>
+        records
+          .list()
+          .filter(record => record.image.id === id)
+          .map(record => ({ id: record.id, running: this.containers.live.state(record.id).name === 'running' })),
       ...(options.platform === undefined ? {} : { platform: options.platform }),
       ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
       ...(options.insecureRegistries === undefined ? {} : { insecureRegistries: options.insecureRegistries }),
@@ -98,12 +111,20 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       store,
       emit,
       isRunning: id => this.containers.live.state(id).name === 'running',
-      usedBy: ({ id, name }) => records.list().filter(({ config }) => config.networks.some(({ network }) => network === name || network === id)).map(record => record.id),
+      usedBy: ({ id, name }) =>
+        records
+          .list()
+          .filter(({ config }) => config.networks.some(({ network }) => network === name || network === id))
+          .map(record => record.id),
     });
     this.volumes = new VolumeCollection({
       store,
       emit,
-      usedBy: name => records.list().filter(({ config }) => config.mounts.some(mount => mount.type === 'volume' && mount.source === name)).map(record => record.id),
+      usedBy: name =>
+        records
+          .list()
+          .filter(({ config }) => config.mounts.some(mount => mount.type === 'volume' && mount.source === name))
+          .map(record => record.id),
     });
     this.containers = new Containers({
       store,
@@ -113,10 +134,12 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       networks: this.networks,
       volumes: this.volumes,
       initLayers: this.#initLayers,
-      cgroups: () => this.#preparedCgroups(),
+      cgroups: () => this.#heldCgroups(),
       emit,
     });
-    store.registerRoots('containers', () => records.list().flatMap(record => record.chain.map(digest => ({ kind: 'snapshot' as const, digest }))));
+    store.registerRoots('containers', () =>
+      records.list().flatMap(record => record.chain.map(digest => ({ kind: 'snapshot' as const, digest }))),
+    );
   }
 
   /**
@@ -150,7 +173,13 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
   async run(image: string | Image, command?: readonly string[], options: RunOptions = {}): Promise<ProcessResult> {
     const call = 'engine.run';
     const { input, reject, maxOutputBytes, ...rest } = options;
-    const create = { ...rest, image, ...(command === undefined ? {} : { command }), stdin: input !== undefined, lifetime: 'process' as const };
+    const create = {
+      ...rest,
+      image,
+      ...(command === undefined ? {} : { command }),
+      stdin: input !== undefined,
+      lifetime: 'process' as const,
+    };
     const { record, monitored, ready } = await this.containers.launchAttached(create, call);
     const words = [...record.config.entrypoint, ...record.config.command];
     try {
@@ -197,8 +226,16 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
    * content that nobody needs any more. Named volumes stay.
    */
   async prune(options: AbortOptions = {}): Promise<PruneReport> {
-    const reports = [await this.containers.prune({}, options), await this.images.prune({}, options), await this.networks.prune({}, options), await this.#store.collect(options)];
-    return { removed: reports.flatMap(({ removed }) => removed), reclaimedBytes: reports.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0) };
+    const reports = [
+      await this.containers.prune({}, options),
+      await this.images.prune({}, options),
+      await this.networks.prune({}, options),
+      await this.#store.collect(options),
+    ];
+    return {
+      removed: reports.flatMap(({ removed }) => removed),
+      reclaimedBytes: reports.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0),
+    };
   }
 
   /** Lets go of locks, sockets and shared devices. Containers run on: those with lifetime `process` until this process ends. */
@@ -208,7 +245,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     this.containers.close();
     this.#helper.close();
     await this.networks.close();
-    if (this.#cgroups !== undefined) dropCgroups(this.#cgroups);
+    this.#cgroups?.release();
     await this.#store.close();
     this.removeAllListeners();
   }
@@ -225,12 +262,17 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
   /** @internal */
   warn(message: string, error?: unknown): void {
     this.#logger?.warn({ error }, message);
-    this.emit('warning', { time: new Date(), message: error === undefined ? message : `${message}: ${String(error)}`, ...(isEngineError(error) ? { error } : {}) });
+    this.emit('warning', {
+      time: new Date(),
+      message: error === undefined ? message : `${message}: ${String(error)}`,
+      ...(isEngineError(error) ? { error } : {}),
+    });
   }
 
   async #sweep(): Promise<void> {
     const records = this.#store.records<ContainerRecord>('containers');
-    const isAlive = (id: string): boolean | undefined => (records.has(id) ? this.containers.live.state(id).name === 'running' : undefined);
+    const isAlive = (id: string): boolean | undefined =>
+      records.has(id) ? this.containers.live.state(id).name === 'running' : undefined;
     try {
       await this.containers.sweep();
       await this.networks.sweep();
@@ -243,12 +285,13 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     }
   }
 
-  /** The directories that all containers share may have gone with the engine of another process that closed. */
-  #preparedCgroups(): CgroupHost {
-    const host = (this.#cgroups ??= describeCgroups());
-    const [first] = host.hierarchies;
-    if (first !== undefined && !existsSync(join(first.base, CGROUP_PARENT))) prepareCgroups(host);
-    return host;
+  /** Read, and held on to, when the first container starts. */
+  #heldCgroups(): CgroupHost {
+    if (this.#cgroups === undefined) {
+      const host = describeCgroups();
+      this.#cgroups = { host, release: holdCgroups(host) };
+    }
+    return this.#cgroups.host;
   }
 
   #publish<K extends keyof EngineEvents>(type: K, event: EngineEvents[K][0]): void {

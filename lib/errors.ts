@@ -101,7 +101,10 @@ export class NotFoundError extends EngineError {
 
   /** @internal */
   constructor(options: Said & { kind: ResourceKind; ref: string; remedy?: string }) {
-    super(sentence(options.call, `no such ${options.kind}`, options.ref) + (options.remedy ? `. ${options.remedy}` : ''), options);
+    super(
+      sentence(options.call, `no such ${options.kind}`, options.ref) + (options.remedy ? `. ${options.remedy}` : ''),
+      options,
+    );
     this.kind = options.kind;
     this.ref = options.ref;
   }
@@ -118,8 +121,14 @@ export class ConflictError extends EngineError {
   readonly usedBy: readonly string[];
 
   /** @internal */
-  constructor(options: Said & { kind: ResourceKind; ref: string; reason: string; usedBy?: readonly string[]; remedy?: string }) {
-    super(sentence(options.call, `${options.kind} ${options.ref}`, options.reason) + (options.remedy ? `. ${options.remedy}` : ''), options);
+  constructor(
+    options: Said & { kind: ResourceKind; ref: string; reason: string; usedBy?: readonly string[]; remedy?: string },
+  ) {
+    super(
+      sentence(options.call, `${options.kind} ${options.ref}`, options.reason) +
+        (options.remedy ? `. ${options.remedy}` : ''),
+      options,
+    );
     this.kind = options.kind;
     this.ref = options.ref;
     this.usedBy = options.usedBy ?? [];
@@ -139,10 +148,15 @@ export class InvalidStateError extends EngineError {
   readonly expected: readonly string[];
 
   /** @internal */
-  constructor(options: Said & { kind: ResourceKind; ref: string; state: string; expected: readonly string[]; remedy?: string }) {
+  constructor(
+    options: Said & { kind: ResourceKind; ref: string; state: string; expected: readonly string[]; remedy?: string },
+  ) {
     super(
-      sentence(options.call, `${options.kind} ${options.ref}`, `is ${options.state}, expected ${options.expected.join(' or ')}`) +
-        (options.remedy ? `. ${options.remedy}` : ''),
+      sentence(
+        options.call,
+        `${options.kind} ${options.ref}`,
+        `is ${options.state}, expected ${options.expected.join(' or ')}`,
+      ) + (options.remedy ? `. ${options.remedy}` : ''),
       options,
     );
     this.kind = options.kind;
@@ -164,7 +178,10 @@ export class ParseError extends EngineError {
 
   /** @internal */
   constructor(options: Said & { source: string; reason: string; line?: number; column?: number; remedy?: string }) {
-    const place = options.line === undefined ? options.source : `${options.source}:${options.line}${options.column === undefined ? '' : `:${options.column}`}`;
+    const place =
+      options.line === undefined
+        ? options.source
+        : `${options.source}:${options.line}${options.column === undefined ? '' : `:${options.column}`}`;
     super(sentence(options.call, place, options.reason) + (options.remedy ? `. ${options.remedy}` : ''), options);
     this.source = options.source;
     if (options.line !== undefined) this.line = options.line;
@@ -183,7 +200,8 @@ export class IntegrityError extends EngineError {
   /** @internal */
   constructor(options: Said & { what: string; expected: string; actual: string; remedy?: string }) {
     super(
-      sentence(options.call, options.what, `expected ${options.expected}, got ${options.actual}`) + (options.remedy ? `. ${options.remedy}` : ''),
+      sentence(options.call, options.what, `expected ${options.expected}, got ${options.actual}`) +
+        (options.remedy ? `. ${options.remedy}` : ''),
       options,
     );
     this.expected = options.expected;
@@ -215,11 +233,22 @@ export class RegistryError extends EngineError {
 
   /** @internal */
   constructor(
-    options: Said & { status: number; method: string; url: URL; reason: string; errors?: readonly RegistryErrorEntry[]; remedy?: string },
+    options: Said & {
+      status: number;
+      method: string;
+      url: URL;
+      reason: string;
+      errors?: readonly RegistryErrorEntry[];
+      remedy?: string;
+    },
   ) {
     const url = new URL(options.url);
     url.username = url.password = url.search = '';
-    super(sentence(options.call, `${options.method} ${url.href}`, options.reason) + (options.remedy ? `. ${options.remedy}` : ''), options);
+    super(
+      sentence(options.call, `${options.method} ${url.href}`, options.reason) +
+        (options.remedy ? `. ${options.remedy}` : ''),
+      options,
+    );
     this.code = options.status === 401 || options.status === 403 ? 'CTR_UNAUTHORIZED' : 'CTR_REGISTRY';
     this.status = options.status;
     this.method = options.method;
@@ -236,7 +265,10 @@ export class NetworkError extends EngineError {
 
   /** @internal */
   constructor(options: Said & { address: string; reason: string; remedy?: string }) {
-    super(sentence(options.call, options.address, options.reason) + (options.remedy ? `. ${options.remedy}` : ''), options);
+    super(
+      sentence(options.call, options.address, options.reason) + (options.remedy ? `. ${options.remedy}` : ''),
+      options,
+    );
     this.address = options.address;
   }
 }
@@ -249,7 +281,10 @@ export class LimitError extends EngineError {
 
   /** @internal */
   constructor(options: Said & { what: string; reason: string; limit: number; remedy?: string }) {
-    super(sentence(options.call, options.what, options.reason) + (options.remedy ? `. ${options.remedy}` : ''), options);
+    super(
+      sentence(options.call, options.what, options.reason) + (options.remedy ? `. ${options.remedy}` : ''),
+      options,
+    );
     this.limit = options.limit;
   }
 }
@@ -306,8 +341,20 @@ export class StartError extends EngineError {
   readonly command: readonly string[];
 
   /** @internal */
-  constructor(options: Said & { ref: string; reason: string; exitCode: 125 | 126 | 127; command: readonly string[]; remedy?: string }) {
-    super(sentence(options.call, `container ${options.ref}`, options.reason) + (options.remedy ? `. ${options.remedy}` : ''), options);
+  constructor(
+    options: Said & {
+      ref: string;
+      reason: string;
+      exitCode: 125 | 126 | 127;
+      command: readonly string[];
+      remedy?: string;
+    },
+  ) {
+    super(
+      sentence(options.call, `container ${options.ref}`, options.reason) +
+        (options.remedy ? `. ${options.remedy}` : ''),
+      options,
+    );
     this.exitCode = options.exitCode;
     this.command = options.command;
   }

@@ -74,7 +74,9 @@ export interface TransferProgress {
 }
 
 /** Whether this host can do something and, if not, why and what would make it so. */
-export type Feature = { readonly available: true; readonly detail?: string } | { readonly available: false; readonly reason: string; readonly remedy: string };
+export type Feature =
+  | { readonly available: true; readonly detail?: string }
+  | { readonly available: false; readonly reason: string; readonly remedy: string };
 
 /** Found by trying, once, when it is first asked for. */
 export interface Features {

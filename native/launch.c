@@ -100,6 +100,8 @@ int launch_main(const char *socket_path) {
   if (seal_self(socket_path) < 0) return 1;
   /* Children are never waited for: each says on its own connection how it went. */
   signal(SIGCHLD, SIG_IGN);
+  /* A container whose monitor was killed comes to us, and goes at once instead of staying a zombie. */
+  (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
   signal(SIGPIPE, SIG_IGN);
   /* Ctrl-C in a terminal goes to the whole foreground group; Node decides what it means. */
   signal(SIGINT, SIG_IGN);

@@ -239,7 +239,7 @@ static int make_directory(char *path, size_t size, const char *parent) {
 
 /* overlayfs keeps whiteouts that it made in advance in its own directory, without a mode, below the work directory. */
 static void empty_work(int directory) {
-  fchmodat(directory, "work/work", 0700, 0);
+  (void)!fchmodat(directory, "work/work", 0700, 0);
   int fd = openat(directory, "work/work", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   DIR *list = fd < 0 ? NULL : fdopendir(fd);
   if (!list) {

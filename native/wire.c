@@ -118,9 +118,13 @@ long long op_number(const struct op *op, unsigned i, long long fallback) {
   const char *text = op_text(op, i);
   char *end;
   if (*text == 0) return fallback;
+  /* Callers ask in the middle of handling a failure. */
+  int saved = errno;
   errno = 0;
   long long value = strtoll(text, &end, text[0] == '0' ? 8 : 10);
-  return errno || *end ? fallback : value;
+  bool whole = errno == 0 && *end == 0;
+  errno = saved;
+  return whole ? value : fallback;
 }
 
 const struct op *plan_find(const struct plan *plan, const char *name) {

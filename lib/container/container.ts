@@ -42,7 +42,12 @@ export class Container {
   async inspect(options: AbortOptions = {}): Promise<ContainerInfo> {
     options.signal?.throwIfAborted();
     const record = this.#record('container.inspect');
-    return inspectRecord(record, this.#home.live.state(this.id), this.#home.endpoints(record), this.#home.ports(record));
+    return inspectRecord(
+      record,
+      this.#home.live.state(this.id),
+      this.#home.endpoints(record),
+      this.#home.ports(record),
+    );
   }
 
   /**
@@ -195,7 +200,13 @@ export class Container {
     const { started } = await this.#home.live.require(record, 'container.attach');
     const monitored = await joinMonitor(`${this.#home.live.paths(this.id).runDir}/monitor.sock`);
     if (monitored === undefined) {
-      throw new InvalidStateError({ call: 'container.attach', kind: 'container', ref: record.name, state: 'exited', expected: ['running'] });
+      throw new InvalidStateError({
+        call: 'container.attach',
+        kind: 'container',
+        ref: record.name,
+        state: 'exited',
+        expected: ['running'],
+      });
     }
     const process = toProcess(monitored, started.pid, 'detach');
     monitored.connection.op('attach');
@@ -241,9 +252,16 @@ export class Container {
    * @throws {@link NotFoundError} when that port is not published, or the container does not run.
    */
   port(port: number, protocol: 'tcp' | 'udp' = 'tcp'): number {
-    const mapping = this.#home.ports(this.#record('container.port')).find(each => each.container === port && each.protocol === protocol);
+    const mapping = this.#home
+      .ports(this.#record('container.port'))
+      .find(each => each.container === port && each.protocol === protocol);
     if (mapping === undefined) {
-      throw new NotFoundError({ call: 'container.port', kind: 'port', ref: `${this.name}:${port}/${protocol}`, remedy: 'Name it in `ports` when creating, and start the container' });
+      throw new NotFoundError({
+        call: 'container.port',
+        kind: 'port',
+        ref: `${this.name}:${port}/${protocol}`,
+        remedy: 'Name it in `ports` when creating, and start the container',
+      });
     }
     return mapping.host;
   }
@@ -254,7 +272,13 @@ export class Container {
     const [endpoint] = this.#home.endpoints(record);
     if (endpoint !== undefined) return `${endpoint.ip}:${port}`;
     if (record.config.networkMode === 'host') return `127.0.0.1:${port}`;
-    throw new InvalidStateError({ call: 'container.dial', kind: 'container', ref: record.name, state: 'without a network', expected: ['on a network'] });
+    throw new InvalidStateError({
+      call: 'container.dial',
+      kind: 'container',
+      ref: record.name,
+      state: 'without a network',
+      expected: ['on a network'],
+    });
   }
 
   /** Connects to a port of it, published or not. */
@@ -262,7 +286,11 @@ export class Container {
     const [host, number] = (await this.address(port)).split(':') as [string, string];
     options.signal?.throwIfAborted();
     return new Promise((resolve, reject) => {
-      const socket = connect({ host, port: Number(number), ...(options.signal === undefined ? {} : { signal: options.signal }) });
+      const socket = connect({
+        host,
+        port: Number(number),
+        ...(options.signal === undefined ? {} : { signal: options.signal }),
+      });
       socket.once('connect', () => resolve(socket));
       socket.once('error', reject);
     });
@@ -292,7 +320,13 @@ export class Container {
   #ended(record: ContainerRecord, call: string): ExitStatus {
     const state = this.#home.live.state(record.id);
     if (state.name === 'exited') return statusOf(state.ended);
-    throw new InvalidStateError({ call, kind: 'container', ref: record.name, state: state.name, expected: ['running', 'exited'] });
+    throw new InvalidStateError({
+      call,
+      kind: 'container',
+      ref: record.name,
+      state: state.name,
+      expected: ['running', 'exited'],
+    });
   }
 }
 

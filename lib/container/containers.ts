@@ -8,6 +8,7 @@ import type { ResolvedImage } from '../image/resolve.js';
 import { type PortMapping, proxyOp } from '../network/ports.js';
 import { publishedPort } from '../network/publish.js';
 import type { Op } from '../runtime/spec.js';
+import { removeCgroups } from '../host/cgroups-remove.js';
 import { MonitoredProcess } from '../runtime/monitor.js';
 import { containerPlan, execPlan } from '../runtime/plan.js';
 import { formatOwner, self } from '../store/owner.js';
@@ -76,7 +77,10 @@ export class Containers {
    *
    * @internal
    */
-  async launchAttached(options: CreateContainerOptions, call: string): Promise<{ record: ContainerRecord; monitored: MonitoredProcess; ready: Promise<void> }> {
+  async launchAttached(
+    options: CreateContainerOptions,
+    call: string,
+  ): Promise<{ record: ContainerRecord; monitored: MonitoredProcess; ready: Promise<void> }> {
     const record = await this.#create(options, call);
     return { record, ...(await this.#send(record, { call, attach: true, ...signalOf(options) })) };
   }
@@ -92,12 +96,17 @@ export class Containers {
   }
 
   /** All that match, newest first. */
-  async list(filter: Filter & { readonly state?: ContainerState | readonly ContainerState[] } = {}, options: AbortOptions = {}): Promise<Container[]> {
+  async list(
+    filter: Filter & { readonly state?: ContainerState | readonly ContainerState[] } = {},
+    options: AbortOptions = {},
+  ): Promise<Container[]> {
     options.signal?.throwIfAborted();
     const states = filter.state === undefined ? undefined : [filter.state].flat();
     return this.#context.records
       .list()
-      .filter(record => matches(record, filter) && (states === undefined || states.includes(this.live.state(record.id).name)))
+      .filter(
+        record => matches(record, filter) && (states === undefined || states.includes(this.live.state(record.id).name)),
+      )
       .sort((a, b) => b.createdAt.localeCompare(a.createdAt))
       .map(record => Container.of(this, record));
   }
@@ -115,7 +124,8 @@ export class Containers {
   /** @internal */
   record(id: string, call: string): ContainerRecord {
     const record = this.#context.records.get(id);
-    if (record === undefined) throw new NotFoundError({ call, kind: 'container', ref: id.slice(0, 12), remedy: 'It was removed' });
+    if (record === undefined)
+      throw new NotFoundError({ call, kind: 'container', ref: id.slice(0, 12), remedy: 'It was removed' });
     return record;
   }
 
@@ -142,7 +152,10 @@ export class Containers {
   }
 
   /** Starts one whose output comes over the returned conversation from the first byte: for `start --attach`. @internal */
-  async startAttached(record: ContainerRecord, options: AbortOptions & { readonly call: string }): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
+  async startAttached(
+    record: ContainerRecord,
+    options: AbortOptions & { readonly call: string },
+  ): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
     return this.#send(record, { ...options, attach: true });
   }
 
@@ -192,8 +205,12 @@ export class Containers {
 
   /** Takes away what a container has on disk. @internal */
   async #erase(record: ContainerRecord): Promise<void> {
-    const { store, records, volumes } = this.#context;
-    store.snapshots.removeActive(record.id);
+    const { records, volumes } = this.#context;
+    const state = this.live.state(record.id);
+    if (state.name === 'exited' && state.ended === undefined) {
+      // Its monitor was killed, which would have done this.
+      await removeCgroups(cgroupsOf(this.#context, record, 'container.remove')?.remove ?? []);
+    }
     rmSync(this.live.paths(record.id).runDir, { recursive: true, force: true });
     if (!records.delete(record.id, [record.name])) return;
     for (const volume of record.anonymousVolumes) await volumes.discard(volume);
@@ -220,9 +237,13 @@ export class Containers {
     const config = resolveConfig(id, options, image.config.config);
     const { records, volumes } = this.#context;
     await using scope = new Scope();
-    const name = this.#claimName(id, options.name, call);
+    const lifetime = options.lifetime ?? 'process';
+    const name = this.#claimName(id, options.name, call, lifetime === 'detached');
     scope.defer(() => void records.release(name, id));
-    const { mounts, anonymous } = await volumes.prepare(options.mounts ?? [], image.config.config.Volumes ?? [], { call, ...signalOf(options) });
+    const { mounts, anonymous } = await volumes.prepare(options.mounts ?? [], image.config.config.Volumes ?? [], {
+      call,
+      ...signalOf(options),
+    });
     scope.defer(async () => {
       for (const volume of anonymous) await volumes.discard(volume);
     });
@@ -240,7 +261,7 @@ export class Containers {
       config: { ...config, mounts },
     };
     // One that ends with this process need not survive a power cut.
-    records.put(record, { durable: record.lifetime === 'detached' });
+    records.put(record, { durable: lifetime === 'detached' });
     scope.keep();
     this.#context.emit('container:create', { time: new Date(record.createdAt), id, labels: record.labels, name });
     return record;
@@ -253,18 +274,28 @@ export class Containers {
     const known = pull === 'always' ? undefined : images.tryResolve(image, call);
     if (known !== undefined) return known;
     if (pull === 'never') {
-      throw new NotFoundError({ call, kind: 'image', ref: image, remedy: "It is not in the store: pull or load it, or leave out pull: 'never'" });
+      throw new NotFoundError({
+        call,
+        kind: 'image',
+        ref: image,
+        remedy: "It is not in the store: pull or load it, or leave out pull: 'never'",
+      });
     }
-    return images.resolve(await images.pull(image, { ...signalOf(options), ...(platform === undefined ? {} : { platform }) }), call);
+    return images.resolve(
+      await images.pull(image, { ...signalOf(options), ...(platform === undefined ? {} : { platform }) }),
+      call,
+    );
   }
 
-  #claimName(id: string, wanted: string | undefined, call: string): string {
+  #claimName(id: string, wanted: string | undefined, call: string, durable: boolean): string {
     const { records } = this.#context;
     if (wanted !== undefined) {
       if (!CONTAINER_NAME.test(wanted)) {
-        throw new TypeError(`${call}: name: expected letters, digits, '_', '.' and '-', at least two, beginning with a letter or digit; got ${JSON.stringify(wanted)}`);
+        throw new TypeError(
+          `${call}: name: expected letters, digits, '_', '.' and '-', at least two, beginning with a letter or digit; got ${JSON.stringify(wanted)}`,
+        );
       }
-      if (!records.claim(wanted, id)) {
+      if (!records.claim(wanted, id, { durable })) {
         const holder = records.resolve(wanted);
         throw new ConflictError({
           call,
@@ -279,41 +310,70 @@ export class Containers {
     }
     for (let attempt = 0; ; attempt++) {
       const name = drawName(attempt);
-      if (records.claim(name, id, { durable: false })) return name;
+      if (records.claim(name, id, { durable })) return name;
     }
   }
 
-  async #send(record: ContainerRecord, options: StartOptions): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
+  async #send(
+    record: ContainerRecord,
+    options: StartOptions,
+  ): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
     const { call, signal } = options;
     const { networks, helper } = this.#context;
     const context = { call, ref: record.name, command: [...record.config.entrypoint, ...record.config.command] };
     const paths = this.live.paths(record.id);
     await using scope = new Scope();
     const { networkMode } = record.config;
-    const attachment = networkMode === 'networks' ? await networks.attach(record.id, record.config.networks, { call, ...(signal === undefined ? {} : { signal }) }) : undefined;
+    const attachment =
+      networkMode === 'networks'
+        ? await networks.attach(record.id, record.config.networks, {
+            call,
+            ...(signal === undefined ? {} : { signal }),
+          })
+        : undefined;
     if (attachment !== undefined) scope.defer(() => attachment.release());
     const endpoints = attachment?.endpoints ?? [];
     const networkOps: Op[] = networkMode === 'none' ? [['net-in-up', 'lo']] : [];
-    if (attachment !== undefined) networkOps.push(...proxyOps(record, endpoints[0]?.ip), ...attachment.hostOps, ...attachment.insideOps);
-    const spec = await buildSpec(this.#context, record, { call, attach: options.attach, paths, endpoints, network: networkOps, logPath: this.logPath(record) });
+    if (attachment !== undefined)
+      networkOps.push(...proxyOps(record, endpoints[0]?.ip), ...attachment.hostOps, ...attachment.insideOps);
+    const spec = await buildSpec(this.#context, record, {
+      call,
+      attach: options.attach,
+      paths,
+      endpoints,
+      network: networkOps,
+      logPath: this.logPath(record),
+    });
     rmSync(paths.exitFile, { force: true });
     mkdirSync(join(paths.runDir, '..'), { recursive: true, mode: 0o700 });
     const monitored = new MonitoredProcess(await helper.send(containerPlan(spec)));
     scope.keep();
     void monitored.closed.then(() => attachment?.release());
     const listening = collectPorts(monitored);
-    const ready = this.#announce(record, monitored, { endpoints, ports: listening }, paths.runDir).catch((error: unknown) => {
-      throw explainStart(error, context);
-    });
+    const ready = this.#announce(record, monitored, { endpoints, ports: listening }, paths.runDir).catch(
+      (error: unknown) => {
+        throw explainStart(error, context);
+      },
+    );
     ready.catch(() => {}); // Its reader may come later.
     return { monitored, ready };
   }
 
-  async #announce(record: ContainerRecord, monitored: MonitoredProcess, network: NetworkState, runDir: string): Promise<void> {
+  async #announce(
+    record: ContainerRecord,
+    monitored: MonitoredProcess,
+    network: NetworkState,
+    runDir: string,
+  ): Promise<void> {
     const started = await monitored.holding(monitored.started);
     if (network.endpoints.length > 0 || network.ports.length > 0) writeNetwork(runDir, network);
     this.live.add(record, { monitored, started }, { own: true });
-    this.#context.emit('container:start', { time: started.startedAt, id: record.id, labels: record.labels, pid: started.pid });
+    this.#context.emit('container:start', {
+      time: started.startedAt,
+      id: record.id,
+      labels: record.labels,
+      pid: started.pid,
+    });
   }
 
   #network(record: ContainerRecord): NetworkState {
@@ -328,12 +388,22 @@ export class Containers {
   #find(ref: string, call: string): ContainerRecord {
     const { records } = this.#context;
     const named = records.resolve(ref);
-    const record = (named === undefined ? undefined : records.get(named)) ?? (/^[0-9a-f]{64}$/.test(ref) ? records.get(ref) : undefined);
+    const record =
+      (named === undefined ? undefined : records.get(named)) ??
+      (/^[0-9a-f]{64}$/.test(ref) ? records.get(ref) : undefined);
     if (record !== undefined) return record;
     const ids = /^[0-9a-f]+$/.test(ref) ? records.ids().filter(id => id.startsWith(ref)) : [];
     const [only, ...others] = ids.map(id => records.get(id)).filter(found => found !== undefined);
     if (only === undefined) throw new NotFoundError({ call, kind: 'container', ref });
-    if (others.length > 0) throw new ConflictError({ call, kind: 'container', ref, reason: `${others.length + 1} ids begin so`, usedBy: ids, remedy: 'Give more digits' });
+    if (others.length > 0)
+      throw new ConflictError({
+        call,
+        kind: 'container',
+        ref,
+        reason: `${others.length + 1} ids begin so`,
+        usedBy: ids,
+        remedy: 'Give more digits',
+      });
     return only;
   }
 
@@ -344,7 +414,10 @@ export class Containers {
           await this.remove(record, { force: true });
         } catch (error) {
           // Disposal never rejects: it would hide the failure of the block that it ends. `prune` finds what stayed.
-          this.#context.emit('warning', { time: new Date(), message: `container ${record.name} was not removed: ${String(error)}` });
+          this.#context.emit('warning', {
+            time: new Date(),
+            message: `container ${record.name} was not removed: ${String(error)}`,
+          });
         }
       },
     });
@@ -356,8 +429,14 @@ function signalOf({ signal }: AbortOptions): AbortOptions {
 }
 
 function matches(record: ContainerRecord, filter: Filter): boolean {
-  if (filter.name !== undefined && !(typeof filter.name === 'string' ? record.name === filter.name : filter.name.test(record.name))) return false;
-  return Object.entries(filter.labels ?? {}).every(([key, value]) => (value === true ? key in record.labels : record.labels[key] === value));
+  if (
+    filter.name !== undefined &&
+    !(typeof filter.name === 'string' ? record.name === filter.name : filter.name.test(record.name))
+  )
+    return false;
+  return Object.entries(filter.labels ?? {}).every(([key, value]) =>
+    value === true ? key in record.labels : record.labels[key] === value,
+  );
 }
 
 function proxyOps(record: ContainerRecord, ip: string | undefined): Op[] {

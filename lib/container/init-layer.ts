@@ -1,4 +1,15 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
@@ -45,7 +56,12 @@ export class InitLayers {
 
   #make(image: ResolvedImage, path: string): string | undefined {
     const lacks = (name: string): boolean => locateInLayers(image.views, `/${name}`) === undefined;
-    const missing = { directories: directories.filter(lacks), files: files.filter(lacks), mark: lacks(mark), mounted: lacks(mounted.name) };
+    const missing = {
+      directories: directories.filter(lacks),
+      files: files.filter(lacks),
+      mark: lacks(mark),
+      mounted: lacks(mounted.name),
+    };
     if (missing.directories.length + missing.files.length === 0 && !missing.mark && !missing.mounted) return undefined;
     if (existsSync(path)) return path;
     const aside = join(this.#directory, `.${nonce()}`);

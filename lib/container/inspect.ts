@@ -37,7 +37,17 @@ export interface ContainerInfo {
   /** What is published while it runs, with the real host ports. */
   readonly ports: readonly Required<PortMapping>[];
   /** Its addresses, by network, while it runs. */
-  readonly networks: Readonly<Record<string, { readonly ip: string; readonly mac: string; readonly gateway: string | undefined; readonly aliases: readonly string[] }>>;
+  readonly networks: Readonly<
+    Record<
+      string,
+      {
+        readonly ip: string;
+        readonly mac: string;
+        readonly gateway: string | undefined;
+        readonly aliases: readonly string[];
+      }
+    >
+  >;
   /** Whether it ends with the process that created it. */
   readonly lifetime: 'process' | 'detached';
 }
@@ -73,7 +83,9 @@ export function inspectRecord(
     exit: state.name === 'exited' ? statusOf(ended) : undefined,
     labels: record.labels,
     ports,
-    networks: Object.fromEntries(endpoints.map(({ networkName, ip, mac, gateway, aliases }) => [networkName, { ip, mac, gateway, aliases }])),
+    networks: Object.fromEntries(
+      endpoints.map(({ networkName, ip, mac, gateway, aliases }) => [networkName, { ip, mac, gateway, aliases }]),
+    ),
     lifetime: record.lifetime,
   });
 }

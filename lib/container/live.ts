@@ -49,7 +49,12 @@ export class Live {
     }
     void running.monitored.exited.then(ended => {
       if (this.#running.get(id) === running) this.#running.delete(id);
-      this.#context.emit('container:exit', { time: ended?.finishedAt ?? new Date(), id, labels, status: statusOf(ended) });
+      this.#context.emit('container:exit', {
+        time: ended?.finishedAt ?? new Date(),
+        id,
+        labels,
+        status: statusOf(ended),
+      });
     });
   }
 
@@ -66,7 +71,13 @@ export class Live {
   async require(record: ContainerRecord, call: string): Promise<Running> {
     const running = await this.join(record);
     if (running !== undefined) return running;
-    throw new InvalidStateError({ call, kind: 'container', ref: record.name, state: this.state(record.id).name, expected: ['running'] });
+    throw new InvalidStateError({
+      call,
+      kind: 'container',
+      ref: record.name,
+      state: this.state(record.id).name,
+      expected: ['running'],
+    });
   }
 
   async join(record: ContainerRecord): Promise<Running | undefined> {

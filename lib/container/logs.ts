@@ -64,10 +64,17 @@ async function* rawLines(source: LogSource, options: LogOptions): AsyncGenerator
 
 /** Older files, oldest first; without the current one. */
 function rotated(source: LogSource): string[] {
-  return Array.from({ length: source.maxFiles - 1 }, (_, index) => `${source.path}.${source.maxFiles - 1 - index}`).filter(existsSync);
+  return Array.from(
+    { length: source.maxFiles - 1 },
+    (_, index) => `${source.path}.${source.maxFiles - 1 - index}`,
+  ).filter(existsSync);
 }
 
-async function* linesOf(path: string, offset: number, signal: AbortSignal | undefined): AsyncGenerator<string, void, undefined> {
+async function* linesOf(
+  path: string,
+  offset: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<string, void, undefined> {
   yield* new LineReader(offset).lines(path, signal);
 }
 
@@ -100,12 +107,16 @@ class LineReader {
 }
 
 /** Where the last `count` lines begin: read backwards, so that the size of the log does not matter. */
-async function tailStart(source: LogSource, count: number): Promise<{ path: string; offset: number; skip: Set<string> }> {
+async function tailStart(
+  source: LogSource,
+  count: number,
+): Promise<{ path: string; offset: number; skip: Set<string> }> {
   const files = [...rotated(source), source.path].reverse();
   let missing = count;
   for (const [index, path] of files.entries()) {
     const found = existsSync(path) ? await offsetOfLast(path, missing) : { offset: 0, lines: 0 };
-    if (found.lines >= missing || index === files.length - 1) return { path, offset: found.offset, skip: new Set(files.slice(index + 1)) };
+    if (found.lines >= missing || index === files.length - 1)
+      return { path, offset: found.offset, skip: new Set(files.slice(index + 1)) };
     missing -= found.lines;
   }
   return { path: source.path, offset: 0, skip: new Set() };
@@ -132,7 +143,12 @@ function parseLine(text: string): LogLine | undefined {
   try {
     const entry = JSON.parse(text) as { log: string; stream: 'stdout' | 'stderr'; time: string };
     const partial = !entry.log.endsWith('\n');
-    return { time: new Date(entry.time), stream: entry.stream, text: partial ? entry.log : entry.log.slice(0, -1), partial };
+    return {
+      time: new Date(entry.time),
+      stream: entry.stream,
+      text: partial ? entry.log : entry.log.slice(0, -1),
+      partial,
+    };
   } catch {
     return undefined; // Half a line: the machine went down while it was written. The next one is whole again.
   }
@@ -151,7 +167,10 @@ async function change(path: string, end: Promise<unknown> | undefined, signal: A
     }
   });
   try {
-    const poll = sleep(watcher === undefined ? 20 : POLL_MS, signal === undefined ? done.signal : AbortSignal.any([signal, done.signal]));
+    const poll = sleep(
+      watcher === undefined ? 20 : POLL_MS,
+      signal === undefined ? done.signal : AbortSignal.any([signal, done.signal]),
+    );
     await Promise.race([changed, poll, ...(end === undefined ? [] : [end])]);
     poll.catch(() => {}); // Ended below.
   } finally {

@@ -15,6 +15,14 @@ export interface ProcessOptions {
   readonly user?: string;
   /** Whether it gets a terminal. Then its standard error comes on standard output. @defaultValue `false` */
   readonly tty?: boolean;
+  /** What the terminal begins with. @defaultValue `{columns: 80, rows: 24}` */
+  readonly terminalSize?: TerminalSize;
+}
+
+/** The size of a terminal, in characters. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
 }
 
 /** How a container is on a network. */

@@ -44,7 +44,8 @@ export const ready = {
   /** The command exits with 0. */
   exec(command: readonly string[]): Condition {
     return async (container, { signal }) => {
-      while ((await container.exec(command, { signal, reject: false })).exitCode !== 0) await delay(POLL_MS, undefined, { signal });
+      while ((await container.exec(command, { signal, reject: false })).exitCode !== 0)
+        await delay(POLL_MS, undefined, { signal });
     };
   },
 };
@@ -61,5 +62,11 @@ async function answers(host: string, path: string, status: number | undefined, s
 }
 
 function ended(container: Container, what: string): InvalidStateError {
-  return new InvalidStateError({ call: 'container.waitFor', kind: 'container', ref: container.name, state: `exited before ${what}`, expected: ['running'] });
+  return new InvalidStateError({
+    call: 'container.waitFor',
+    kind: 'container',
+    ref: container.name,
+    state: `exited before ${what}`,
+    expected: ['running'],
+  });
 }

@@ -1,7 +1,7 @@
 import type { PortSpec } from '../network/ports.js';
 import type { Digest, Labels, Resources } from '../types.js';
 import type { SettledMount } from '../volume/mounts.js';
-import type { Attachment, LogOptionsOnCreate } from './options.js';
+import type { Attachment, LogOptionsOnCreate, TerminalSize } from './options.js';
 
 /** How a container is connected: to networks of its own, to the host's, or to nothing. */
 export type NetworkMode = 'networks' | 'host' | 'none';
@@ -15,6 +15,7 @@ export interface ContainerConfig {
   readonly cwd: string;
   readonly user: string;
   readonly tty: boolean;
+  readonly terminalSize?: TerminalSize;
   readonly stdin: boolean;
   readonly hostname: string;
   readonly stopSignal: NodeJS.Signals;

@@ -15,19 +15,30 @@ const DEFAULT_GRACE_MS = 10_000;
  *
  * @throws `TypeError` for what no call can mean.
  */
-export function resolveConfig(id: string, options: CreateContainerOptions, image: ImageRunConfig): Omit<ContainerConfig, 'mounts'> {
+export function resolveConfig(
+  id: string,
+  options: CreateContainerOptions,
+  image: ImageRunConfig,
+): Omit<ContainerConfig, 'mounts'> {
   const { entrypoint, command } = resolveCommand(options, image);
   const hostname = options.hostname ?? id.slice(0, 12);
   check(HOST_NAME.test(hostname), 'hostname', hostname, 'letters, digits, dots and dashes, 63 at most');
   const cwd = options.cwd ?? (image.WorkingDir || '/');
   check(cwd.startsWith('/'), 'cwd', cwd, 'an absolute path');
   for (const name of Object.keys(options.sysctls ?? {})) {
-    check(SYSCTL.test(name) && !name.includes('..'), 'sysctls', name, 'a namespaced setting: net.…, kernel.shm…, kernel.msg…, kernel.sem or fs.mqueue.…');
+    check(
+      SYSCTL.test(name) && !name.includes('..'),
+      'sysctls',
+      name,
+      'a namespaced setting: net.…, kernel.shm…, kernel.msg…, kernel.sem or fs.mqueue.…',
+    );
   }
   const { networkMode, networks } = resolveNetworks(options.networks ?? ['bridge']);
   const ports = checkPorts('containers.create', options.ports ?? []);
   if (ports.length > 0 && networkMode !== 'networks') {
-    throw new TypeError(`containers.create: ports: a container with networks: ['${networkMode}'] cannot publish ports. Leave one of the two out`);
+    throw new TypeError(
+      `containers.create: ports: a container with networks: ['${networkMode}'] cannot publish ports. Leave one of the two out`,
+    );
   }
   return {
     entrypoint,
@@ -36,6 +47,7 @@ export function resolveConfig(id: string, options: CreateContainerOptions, image
     cwd,
     user: options.user ?? image.User ?? '',
     tty: options.tty ?? false,
+    ...(options.terminalSize === undefined ? {} : { terminalSize: options.terminalSize }),
     stdin: options.stdin ?? false,
     hostname,
     stopSignal: options.stopSignal ?? stopSignalOf(image),
@@ -58,7 +70,10 @@ export function resolveConfig(id: string, options: CreateContainerOptions, image
 }
 
 /** Docker's table: a given entrypoint drops the image's command as well. */
-function resolveCommand(options: CreateContainerOptions, image: ImageRunConfig): { entrypoint: readonly string[]; command: readonly string[] } {
+function resolveCommand(
+  options: CreateContainerOptions,
+  image: ImageRunConfig,
+): { entrypoint: readonly string[]; command: readonly string[] } {
   const entrypoint = options.entrypoint ?? image.Entrypoint ?? [];
   const command = options.command ?? (options.entrypoint === undefined ? (image.Cmd ?? []) : []);
   if (entrypoint.length + command.length === 0) {
@@ -85,11 +100,16 @@ export function mergeEnv(image: readonly string[], own: Readonly<Record<string, 
   return [...merged].map(([name, value]) => `${name}=${value}`);
 }
 
-function resolveNetworks(given: readonly (string | Attachment)[]): { networkMode: NetworkMode; networks: readonly Attachment[] } {
+function resolveNetworks(given: readonly (string | Attachment)[]): {
+  networkMode: NetworkMode;
+  networks: readonly Attachment[];
+} {
   const networks = given.map(item => (typeof item === 'string' ? { network: item } : item));
   const special = networks.find(({ network }) => network === 'none' || network === 'host');
-  if (special === undefined) return networks.length === 0 ? { networkMode: 'none', networks } : { networkMode: 'networks', networks };
-  if (networks.length > 1) throw new TypeError(`containers.create: networks: '${special.network}' cannot be combined with others`);
+  if (special === undefined)
+    return networks.length === 0 ? { networkMode: 'none', networks } : { networkMode: 'networks', networks };
+  if (networks.length > 1)
+    throw new TypeError(`containers.create: networks: '${special.network}' cannot be combined with others`);
   return { networkMode: special.network as NetworkMode, networks: [] };
 }
 
@@ -98,5 +118,8 @@ function stopSignalOf(image: ImageRunConfig): NodeJS.Signals {
 }
 
 function check(holds: boolean, option: string, value: unknown, expected: string): void {
-  if (!holds) throw new TypeError(`containers.create: ${option}: expected ${expected}, got ${JSON.stringify(value)} (${typeof value})`);
+  if (!holds)
+    throw new TypeError(
+      `containers.create: ${option}: expected ${expected}, got ${JSON.stringify(value)} (${typeof value})`,
+    );
 }

@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { planCgroups, type CgroupPlan } from '../host/cgroups-plan.js';
@@ -6,7 +6,16 @@ import { readInLayers } from '../image/view.js';
 import { buildHostname, buildHosts } from '../network/hosts.js';
 import { buildResolv, hostResolv } from '../network/resolv.js';
 import { capabilitySets, type CapabilitySets } from '../runtime/capabilities.js';
-import { DEFAULT_PATH, cgroupMounts, defaultDevices, defaultMounts, defaultSymlinks, maskedPaths, networkSysctls, readOnlyPaths } from '../runtime/defaults.js';
+import {
+  DEFAULT_PATH,
+  cgroupMounts,
+  defaultDevices,
+  defaultMounts,
+  defaultSymlinks,
+  maskedPaths,
+  networkSysctls,
+  readOnlyPaths,
+} from '../runtime/defaults.js';
 import { seccompFilter } from '../runtime/seccomp-filter.js';
 import { attribute } from '../runtime/spec.js';
 import type { ContainerSpec, MountSpec, NamespaceKind, Op, ProcessSpec, RootSpec } from '../runtime/spec.js';
@@ -27,7 +36,11 @@ interface SpecInput {
 }
 
 /** Answers all questions that are left when a container starts: what the monitor gets is to be carried out as it is. */
-export async function buildSpec(context: ContainerContext, record: ContainerRecord, input: SpecInput): Promise<ContainerSpec> {
+export async function buildSpec(
+  context: ContainerContext,
+  record: ContainerRecord,
+  input: SpecInput,
+): Promise<ContainerSpec> {
   const { config } = record;
   const root = await rootOf(context, record, input.call);
   const cgroups = cgroupsOf(context, record, input.call);
@@ -37,7 +50,9 @@ export async function buildSpec(context: ContainerContext, record: ContainerReco
     lifetime: record.lifetime,
     runDir: input.paths.runDir,
     exitFile: input.paths.exitFile,
-    ...(config.log.driver === 'none' ? {} : { log: { path: input.logPath, maxBytes: config.log.maxBytes ?? 0, maxFiles: config.log.maxFiles ?? 1 } }),
+    ...(config.log.driver === 'none'
+      ? {}
+      : { log: { path: input.logPath, maxBytes: config.log.maxBytes ?? 0, maxFiles: config.log.maxFiles ?? 1 } }),
     attach: input.attach,
     namespaces: namespaces(record),
     joins: [],
@@ -59,7 +74,15 @@ export async function buildSpec(context: ContainerContext, record: ContainerReco
     sysctls: config.networkMode === 'host' ? config.sysctls : { ...networkSysctls, ...config.sysctls },
     ...(cgroups === undefined ? {} : { cgroups }),
     network: input.network,
-    process: processOf(context, record, command, { call: input.call, stdin: config.stdin, tty: config.tty, cwd: config.cwd, user: config.user, first: true }),
+    process: processOf(context, record, command, {
+      call: input.call,
+      stdin: config.stdin,
+      tty: config.tty,
+      ...(config.terminalSize === undefined ? {} : { terminalSize: config.terminalSize }),
+      cwd: config.cwd,
+      user: config.user,
+      first: true,
+    }),
   };
 }
 
@@ -106,18 +129,35 @@ function mountpointOf({ store }: ContainerContext): string {
   return join(store.root, 'mnt');
 }
 
-async function rootOf({ store, images, initLayers }: ContainerContext, record: ContainerRecord, call: string): Promise<RootSpec> {
+async function rootOf(
+  { store, images, initLayers }: ContainerContext,
+  record: ContainerRecord,
+  call: string,
+): Promise<RootSpec> {
   const active = await store.snapshots.active(record.id, [...record.chain]);
   if (active.kind === 'plain') return { kind: 'plain', dir: active.dir };
   const { base, upper, work } = active;
   const init = initLayers.for(images.resolve(record.image.id, call));
   const names = init === undefined ? active.names : [init, ...active.names];
+  // What the kernel leaves of a volatile mount, so that nobody mounts it again unawares: here it was unmounted in order.
+  if (record.lifetime === 'process') rmSync(join(work, 'work', 'incompat'), { recursive: true, force: true });
   // A container that ends with this process does not outlive a power cut either, so nothing of it need be synced: that
   // spares every fsync inside, and the sync of the whole file system when it ends.
-  return { kind: 'overlay', lowers: names, base, upper, work, options: record.lifetime === 'process' ? 'volatile' : '' };
+  return {
+    kind: 'overlay',
+    lowers: names,
+    base,
+    upper,
+    work,
+    options: record.lifetime === 'process' ? 'volatile' : '',
+  };
 }
 
-function etcMounts({ records }: ContainerContext, record: ContainerRecord, endpoints: readonly EndpointView[]): MountSpec[] {
+function etcMounts(
+  { records }: ContainerContext,
+  record: ContainerRecord,
+  endpoints: readonly EndpointView[],
+): MountSpec[] {
   const directory = records.directory(record.id);
   return Object.entries(etcFiles(record, endpoints)).map(([name, text]) => {
     const source = join(directory, name);
@@ -149,11 +189,21 @@ interface ProcessInput extends ProcessOptions {
   readonly first: boolean;
 }
 
-function processOf(context: ContainerContext, record: ContainerRecord, argv: readonly string[], input: ProcessInput): ProcessSpec {
+function processOf(
+  context: ContainerContext,
+  record: ContainerRecord,
+  argv: readonly string[],
+  input: ProcessInput,
+): ProcessSpec {
   const { config } = record;
   const user = userOf(context, record, input.user, input.call);
-  const sets = capabilitySets(input.privileged === true ? { privileged: true } : config.capabilities, undefined, input.call);
-  const seccomp = input.privileged === true || config.seccomp === 'unconfined' ? undefined : filterOf(config.seccomp, sets);
+  const sets = capabilitySets(
+    input.privileged === true ? { privileged: true } : withoutNodes(context, record, input.call),
+    undefined,
+    input.call,
+  );
+  const seccomp =
+    input.privileged === true || config.seccomp === 'unconfined' ? undefined : filterOf(config.seccomp, sets);
   return {
     argv,
     env: environment(record, input, user),
@@ -166,10 +216,20 @@ function processOf(context: ContainerContext, record: ContainerRecord, argv: rea
     ...(seccomp === undefined ? {} : { seccomp }),
     noNewPrivileges: config.noNewPrivileges,
     rlimits: [],
-    ...(input.tty ? { tty: { rows: 24, columns: 80 } } : {}),
+    ...(input.tty ? { tty: input.terminalSize ?? { rows: 24, columns: 80 } } : {}),
     stdin: input.stdin,
     init: input.first && config.init,
   };
+}
+
+/** Where no cgroup says which device nodes may be opened, none can be made either: they would open the host's disks. */
+function withoutNodes(
+  context: ContainerContext,
+  record: ContainerRecord,
+  call: string,
+): { add: readonly string[]; drop: readonly string[] } {
+  const { add, drop } = record.config.capabilities;
+  return cgroupsOf(context, record, call)?.devicesEnforced === true ? { add, drop } : { add, drop: [...drop, 'MKNOD'] };
 }
 
 function filterOf(profile: object | undefined, sets: CapabilitySets): Buffer {
@@ -178,7 +238,10 @@ function filterOf(profile: object | undefined, sets: CapabilitySets): Buffer {
 
 /** PATH, HOSTNAME and TERM come first and can be overridden, HOME last where nobody set it: as Docker and runc do. */
 function environment(record: ContainerRecord, input: ProcessInput, user: ResolvedUser): string[] {
-  const env = new Map<string, string>([['PATH', DEFAULT_PATH], ['HOSTNAME', record.config.hostname]]);
+  const env = new Map<string, string>([
+    ['PATH', DEFAULT_PATH],
+    ['HOSTNAME', record.config.hostname],
+  ]);
   if (input.tty) env.set('TERM', 'xterm');
   for (const entry of record.config.env) {
     const at = entry.indexOf('=');
@@ -189,7 +252,12 @@ function environment(record: ContainerRecord, input: ProcessInput, user: Resolve
   return [...env].map(([name, value]) => `${name}=${value}`);
 }
 
-function userOf({ images, records }: ContainerContext, record: ContainerRecord, user: string, call: string): ResolvedUser {
+function userOf(
+  { images, records }: ContainerContext,
+  record: ContainerRecord,
+  user: string,
+  call: string,
+): ResolvedUser {
   const image = images.resolve(record.image.id, call);
   const upper = join(records.directory(record.id), 'upper');
   const read = (path: string): string | undefined => {

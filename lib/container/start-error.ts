@@ -59,7 +59,8 @@ function commandError(fact: Fact, { call, ref, command }: StartContext, cause: u
     ref,
     command,
     reason: `${what}: ${inPath ? 'executable file not found in $PATH' : (reasons[errno] ?? errno)}`,
-    exitCode: errno === 'ENOENT' ? 127 : fact['stage'] === 'exec' || errno === 'EACCES' || errno === 'ENOTDIR' ? 126 : 125,
+    exitCode:
+      errno === 'ENOENT' ? 127 : fact['stage'] === 'exec' || errno === 'EACCES' || errno === 'ENOTDIR' ? 126 : 125,
     ...(errno === 'ENOENT' && !inPath && fact['stage'] === 'exec'
       ? { remedy: 'The file itself, the interpreter in its first line, or its dynamic loader is missing in the image' }
       : errno === 'ENOEXEC'
@@ -86,5 +87,9 @@ function bindError(fact: Fact, { call }: StartContext): EngineError {
   if (fact['syscall'] === 'open_tree' && fact['errno'] === 'ENOENT') {
     return new NotFoundError({ call, kind: 'file', ref: path, remedy: 'A bind mount needs its source on the host' });
   }
-  return toSyscallError(call, fact, fact['errno'] === 'ENOTDIR' ? 'A file can only be mounted on a file, a directory on a directory' : undefined);
+  return toSyscallError(
+    call,
+    fact,
+    fact['errno'] === 'ENOTDIR' ? 'A file can only be mounted on a file, a directory on a directory' : undefined,
+  );
 }

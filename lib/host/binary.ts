@@ -30,9 +30,11 @@ export function helperPath(): string {
 function candidates(): string[] {
   const named = process.env['TSCONTAINER_HELPER'];
   if (named !== undefined && named !== '') return [named];
-  return [local('../../native/out/tscontainer-helper'), local('../../../native/out/tscontainer-helper'), packaged()].filter(
-    path => path !== undefined,
-  );
+  return [
+    local('../../native/out/tscontainer-helper'),
+    local('../../../native/out/tscontainer-helper'),
+    packaged(),
+  ].filter(path => path !== undefined);
 }
 
 function local(relative: string): string {

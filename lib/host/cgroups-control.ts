@@ -7,7 +7,7 @@ import { CGROUP_PARENT, controllersV2 } from './cgroups.js';
 import type { CgroupHost } from './cgroups.js';
 import { SHARED_DEVICES, defaultDeviceRules, deviceRuleWrites } from './cgroups-plan.js';
 import type { CgroupPlan, CgroupWrite } from './cgroups-plan.js';
-import { removeOnce } from './cgroups-remove.js';
+import { dropCgroups, removeOnce } from './cgroups-remove.js';
 
 /**
  * Makes what all containers share: our directory in each hierarchy, on version 2 with its controllers handed down, and
@@ -23,6 +23,39 @@ export function prepareCgroups(host: CgroupHost): void {
     if (hierarchy.version === 1 && hierarchy.controllers.includes('memory'))
       writeIf(join(ours, 'memory.use_hierarchy'), '0', '1');
     if (hierarchy.controllers.length === 1 && hierarchy.controllers[0] === 'devices') shareDevices(ours);
+  }
+}
+
+/**
+ * {@link prepareCgroups}, and a group of our own in each hierarchy, so that no other engine that closes takes the shared
+ * ones away between our looking and our starting a container.
+ *
+ * @returns What to call when no more containers will be started.
+ */
+export function holdCgroups(host: CgroupHost): () => void {
+  const markers = host.hierarchies.map(({ base }) => join(base, CGROUP_PARENT, `engine-${process.pid}-${holds++}`));
+  for (let made = 0; made < markers.length;) {
+    prepareCgroups(host);
+    made = markers.filter(makeMarker).length;
+  }
+  // The shared group may have gone before the last marker was there.
+  prepareCgroups(host);
+  return () => {
+    removeOnce(markers);
+    dropCgroups(host);
+  };
+}
+
+let holds = 0;
+
+/** `false` when the directory above has just gone. */
+function makeMarker(path: string): boolean {
+  try {
+    mkdirExisting(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 

@@ -29,12 +29,22 @@ export function elfClosure(programs: readonly string[], call = 'images.fromHost'
 /** Where a program is. A name with a slash is a path already. */
 export function locate(program: string, call = 'images.fromHost'): string {
   if (program.includes('/')) {
-    if (!program.startsWith('/')) throw new TypeError(`${call}: binaries: expected names or absolute paths, got ${JSON.stringify(program)}`);
+    if (!program.startsWith('/'))
+      throw new TypeError(`${call}: binaries: expected names or absolute paths, got ${JSON.stringify(program)}`);
     return posix.normalize(program);
   }
   const directories = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
-  const found = directories.filter(directory => directory.startsWith('/')).map(directory => join(directory, program)).find(isFile);
-  if (found === undefined) throw new NotFoundError({ call, kind: 'file', ref: program, remedy: 'It is not in PATH: install it, or give its path' });
+  const found = directories
+    .filter(directory => directory.startsWith('/'))
+    .map(directory => join(directory, program))
+    .find(isFile);
+  if (found === undefined)
+    throw new NotFoundError({
+      call,
+      kind: 'file',
+      ref: program,
+      remedy: 'It is not in PATH: install it, or give its path',
+    });
   return found;
 }
 
@@ -80,7 +90,8 @@ class Closure {
         real = here;
         continue;
       }
-      if (++links > MAX_LINKS) throw new ParseError({ call: this.#call, source: path, reason: 'is a circle of symbolic links' });
+      if (++links > MAX_LINKS)
+        throw new ParseError({ call: this.#call, source: path, reason: 'is a circle of symbolic links' });
       const target = readlinkSync(here);
       this.#entries.set(here, { type: 'symlink', path: here, target });
       if (target.startsWith('/')) real = '';
@@ -94,10 +105,19 @@ class Closure {
     if (name.includes('/')) return name;
     const own = elf.runpath.length > 0 ? elf.runpath : elf.rpath;
     const origins = [dirname(user), dirname(asked)];
-    const first = own.flatMap(directory => origins.map(origin => posix.normalize(directory.replace(/\$ORIGIN|\$\{ORIGIN\}/g, origin))));
-    const found = [...first, ...this.#directories].map(directory => join(directory, name)).find(path => isFile(path) && readElf(path)?.kind === elf.kind);
+    const first = own.flatMap(directory =>
+      origins.map(origin => posix.normalize(directory.replace(/\$ORIGIN|\$\{ORIGIN\}/g, origin))),
+    );
+    const found = [...first, ...this.#directories]
+      .map(directory => join(directory, name))
+      .find(path => isFile(path) && readElf(path)?.kind === elf.kind);
     if (found !== undefined) return found;
-    throw new NotFoundError({ call: this.#call, kind: 'file', ref: name, remedy: `${asked} needs this library, and it is nowhere where the loader looks` });
+    throw new NotFoundError({
+      call: this.#call,
+      kind: 'file',
+      ref: name,
+      remedy: `${asked} needs this library, and it is nowhere where the loader looks`,
+    });
   }
 }
 
@@ -139,7 +159,10 @@ function configured(path: string): string[] {
 function included(pattern: string): string[] {
   const directory = dirname(pattern.startsWith('/') ? pattern : `/etc/${pattern}`);
   try {
-    return readdirSync(directory).filter(name => name.endsWith('.conf')).sort().flatMap(name => configured(join(directory, name)));
+    return readdirSync(directory)
+      .filter(name => name.endsWith('.conf'))
+      .sort()
+      .flatMap(name => configured(join(directory, name)));
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return [];
     throw error;

@@ -81,7 +81,8 @@ class Reader {
     const bytes = this.#bytes(table, size * count);
     return Array.from({ length: count }, (_, index) => {
       const at = index * size;
-      const field = (offset64: number, offset32: number): number => this.#number(bytes, at + (wide ? offset64 : offset32), wide ? 8 : 4);
+      const field = (offset64: number, offset32: number): number =>
+        this.#number(bytes, at + (wide ? offset64 : offset32), wide ? 8 : 4);
       return { type: this.#number(bytes, at, 4), offset: field(8, 4), address: field(16, 8), size: field(32, 16) };
     });
   }
@@ -97,17 +98,22 @@ class Reader {
     }
     const address = found.find(([entry]) => entry === tag.strings)?.[1];
     // The table's address is where it will be in memory: the segment that is loaded there says where it is in the file.
-    const home = segments.find(({ type, address: start, size }) => type === segment.load && address !== undefined && address >= start && address < start + size);
+    const home = segments.find(
+      ({ type, address: start, size }) =>
+        type === segment.load && address !== undefined && address >= start && address < start + size,
+    );
     if (address === undefined || home === undefined) return { needed: [], rpath: [], runpath: [] };
     const table = home.offset + address - home.address;
     const strings = this.#bytes(table, Math.min(home.offset + home.size - table, MAX_TABLE_BYTES));
-    const values = (wanted: number): string[] => found.filter(([entry]) => entry === wanted).map(([, at]) => text(strings, at));
+    const values = (wanted: number): string[] =>
+      found.filter(([entry]) => entry === wanted).map(([, at]) => text(strings, at));
     const paths = (wanted: number): string[] => values(wanted).flatMap(value => value.split(':').filter(Boolean));
     return { needed: values(tag.needed), rpath: paths(tag.rpath), runpath: paths(tag.runpath) };
   }
 
   #bytes(offset: number, size: number): Buffer {
-    if (size > MAX_TABLE_BYTES || offset + size > fstatSync(this.#fd).size) throw this.#broken('it ends before what its headers promise');
+    if (size > MAX_TABLE_BYTES || offset + size > fstatSync(this.#fd).size)
+      throw this.#broken('it ends before what its headers promise');
     return read(this.#fd, offset, size);
   }
 

@@ -157,7 +157,15 @@ export class Helper {
   close(): void {
     this.#child?.stdin?.destroy();
     this.#child = undefined;
-    this.#ready = Promise.reject(new SyscallError({ call: 'engine', stage: 'launch', syscall: 'connect', errno: 'ECLOSED', remedy: 'The engine was closed.' }));
+    this.#ready = Promise.reject(
+      new SyscallError({
+        call: 'engine',
+        stage: 'launch',
+        syscall: 'connect',
+        errno: 'ECLOSED',
+        remedy: 'The engine was closed.',
+      }),
+    );
     this.#ready.catch(() => {});
   }
 
@@ -176,7 +184,14 @@ export class Helper {
       });
       child.on('exit', (code, signal) => {
         this.#ready = undefined; // Killed by somebody: the next call starts another.
-        reject(new SyscallError({ call: 'engine.open', stage: 'launch', syscall: 'exit', errno: signal ?? `status ${code}` }));
+        reject(
+          new SyscallError({
+            call: 'engine.open',
+            stage: 'launch',
+            syscall: 'exit',
+            errno: signal ?? `status ${code}`,
+          }),
+        );
       });
     });
   }

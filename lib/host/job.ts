@@ -56,7 +56,15 @@ export function startJob(mode: string, plan: Plan, options: JobOptions = {}): Jo
       const error = facts.find(fact => fact.fact === 'error');
       if (error !== undefined) return reject(toSyscallError(call, error));
       if (code === 0) return resolve(facts);
-      reject(new SyscallError({ call, stage: mode, syscall: 'exit', errno: signal ?? `status ${code}`, path: complaint.trim() }));
+      reject(
+        new SyscallError({
+          call,
+          stage: mode,
+          syscall: 'exit',
+          errno: signal ?? `status ${code}`,
+          path: complaint.trim(),
+        }),
+      );
     });
   });
   // The caller may still be writing when it fails; it awaits `done` in the end.
@@ -65,7 +73,11 @@ export function startJob(mode: string, plan: Plan, options: JobOptions = {}): Jo
 }
 
 /** Runs a mode of the helper to its end. */
-export async function runJob(mode: string, plan: Plan, options: JobOptions & { readonly stdin?: Readable } = {}): Promise<Fact[]> {
+export async function runJob(
+  mode: string,
+  plan: Plan,
+  options: JobOptions & { readonly stdin?: Readable } = {},
+): Promise<Fact[]> {
   const job = startJob(mode, plan, options);
   if (options.stdin === undefined) job.stdin.end();
   else options.stdin.pipe(job.stdin);

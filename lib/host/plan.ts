@@ -19,7 +19,8 @@ export class Plan {
       const size = sizes[index] ?? 0;
       at = buffer.writeUInt32LE(size, at);
       if (typeof field === 'string') {
-        if (field.includes('\0')) throw new TypeError(`plan ${name}: a field contains a NUL byte: ${JSON.stringify(field)}`);
+        if (field.includes('\0'))
+          throw new TypeError(`plan ${name}: a field contains a NUL byte: ${JSON.stringify(field)}`);
         buffer.write(field, at);
       } else {
         buffer.set(field, at);

@@ -97,9 +97,23 @@ export function capabilitySets(
   last = kernelLast(),
   call = 'containers.create',
 ): CapabilitySets {
-  const names = new Set(effectiveNames(changes, call).filter(name => capabilityNames.indexOf(name) <= last));
+  const asked = effectiveNames(changes, call).filter(name => capabilityNames.indexOf(name) <= last);
+  // "All" is all there is: one that this process lacks is only an error when it was asked for by its name.
+  const named = (changes.add ?? []).map(name => normalise(name, call));
+  const names = new Set(asked.filter(name => ownCapabilities().has(name) || named.includes(name)));
   const mask = capabilityMask(names);
   return { names, bounding: mask, effective: mask, permitted: mask, inheritable: 0n, ambient: 0n };
+}
+
+let own: ReadonlySet<string> | undefined;
+
+/** What this process may hand on. An ordinary user's containers have a user namespace, in which everything is theirs. */
+function ownCapabilities(): ReadonlySet<string> {
+  if (own === undefined) {
+    const mask = /^CapBnd:\s+([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? 'f'.repeat(16);
+    own = new Set(capabilitiesIn(BigInt(`0x${mask}`)));
+  }
+  return own;
 }
 
 let lastKnown: number | undefined;

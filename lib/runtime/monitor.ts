@@ -56,7 +56,15 @@ export class MonitoredProcess {
     });
     this.closed = new Promise(resolve => {
       connection.on('close', () => {
-        refuse(new StartFailure({ fact: 'error', stage: 'monitor', syscall: 'read', errno: 'EPIPE', path: 'the monitor ended without a word' }));
+        refuse(
+          new StartFailure({
+            fact: 'error',
+            stage: 'monitor',
+            syscall: 'read',
+            errno: 'EPIPE',
+            path: 'the monitor ended without a word',
+          }),
+        );
         end(undefined);
         resolve();
       });

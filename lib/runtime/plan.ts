@@ -1,9 +1,14 @@
 import { Plan } from '../host/plan.js';
+import { SECCOMP_FLAGS } from './seccomp.js';
 import type { ContainerSpec, IdRange, MountSpec, NamespaceKind, ProcessSpec } from './spec.js';
 
 /** The plan for `unshare`: everything that the monitor and the container's first process do, in order. */
 export function containerPlan(spec: ContainerSpec): Plan {
-  const plan = new Plan().op('mode', 'unshare').op('lifetime', spec.lifetime).op('run-dir', spec.runDir).op('exit-file', spec.exitFile);
+  const plan = new Plan()
+    .op('mode', 'unshare')
+    .op('lifetime', spec.lifetime)
+    .op('run-dir', spec.runDir)
+    .op('exit-file', spec.exitFile);
   if (spec.log !== undefined) plan.op('log', spec.log.path, spec.log.maxBytes, spec.log.maxFiles);
   if (spec.attach) plan.op('attach');
   addCgroups(plan, spec);
@@ -93,7 +98,7 @@ function addProcess(plan: Plan, process: ProcessSpec): void {
   plan.op('cwd', process.cwd, process.createCwd ? 1 : 0);
   plan.op('user', process.uid, process.gid, ...process.groups);
   plan.op('caps', String(bounding), String(permitted), String(effective), String(inheritable), String(ambient));
-  if (process.seccomp !== undefined) plan.op('seccomp', process.seccomp, 0);
+  if (process.seccomp !== undefined) plan.op('seccomp', process.seccomp, SECCOMP_FLAGS);
   if (process.noNewPrivileges) plan.op('no-new-privileges');
   for (const limit of process.rlimits) plan.op('rlimit', limit.resource, limit.soft, limit.hard, limit.what);
   if (process.tty !== undefined) plan.op('tty', process.tty.rows, process.tty.columns);

@@ -91,7 +91,12 @@ export interface ProcessSpec {
   /** A BPF program; absent when unconfined. */
   readonly seccomp?: Buffer;
   readonly noNewPrivileges: boolean;
-  readonly rlimits: readonly { readonly resource: number; readonly soft: number; readonly hard: number; readonly what: string }[];
+  readonly rlimits: readonly {
+    readonly resource: number;
+    readonly soft: number;
+    readonly hard: number;
+    readonly what: string;
+  }[];
   /** The size of its terminal; absent when it has none. */
   readonly tty?: { readonly rows: number; readonly columns: number };
   /** Its standard input is a pipe from us; otherwise `/dev/null`. */

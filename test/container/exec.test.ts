@@ -38,7 +38,11 @@ test('exec takes environment, user and working directory', async () => {
 
 test('exec has the capabilities and the cgroups of the container', async () => {
   await using host = await sleeper();
-  const { stdout } = await host.container.exec(['sh', '-c', 'grep -E "CapEff|Seccomp:" /proc/self/status; cat /proc/self/cgroup']);
+  const { stdout } = await host.container.exec([
+    'sh',
+    '-c',
+    'grep -E "CapEff|Seccomp:" /proc/self/status; cat /proc/self/cgroup',
+  ]);
   expect(stdout).toContain('CapEff:\t00000000a80425fb');
   expect(stdout).toContain('Seccomp:\t2');
   expect(stdout).toContain(`tscontainer/${host.container.id}`);
@@ -47,14 +51,22 @@ test('exec has the capabilities and the cgroups of the container', async () => {
 test('an exec that cannot start says so and exits as Docker', async () => {
   await using host = await sleeper();
   await expect(host.container.exec(['nope'])).rejects.toMatchObject({ code: 'CTR_START', exitCode: 127 });
-  await expect(host.container.exec(['true'], { cwd: '/nowhere' })).rejects.toMatchObject({ code: 'CTR_START', exitCode: 127 });
-  await expect(host.container.exec(['true'], { user: 'nobody-here' })).rejects.toMatchObject({ code: 'CTR_NOT_FOUND', kind: 'user' });
+  await expect(host.container.exec(['true'], { cwd: '/nowhere' })).rejects.toMatchObject({
+    code: 'CTR_START',
+    exitCode: 127,
+  });
+  await expect(host.container.exec(['true'], { user: 'nobody-here' })).rejects.toMatchObject({
+    code: 'CTR_NOT_FOUND',
+    kind: 'user',
+  });
 });
 
 test('an aborted exec is dead when it rejects', async () => {
   await using host = await sleeper();
   const reason = new Error('no longer');
-  await expect(host.container.exec(['sleep', '77'], { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ name: 'TimeoutError' });
+  await expect(host.container.exec(['sleep', '77'], { signal: AbortSignal.timeout(50) })).rejects.toMatchObject({
+    name: 'TimeoutError',
+  });
   const abort = new AbortController();
   abort.abort(reason);
   await expect(host.container.exec(['sleep', '77'], { signal: abort.signal })).rejects.toBe(reason);
@@ -82,7 +94,10 @@ test('a spawned process that nobody reads is held back, and nothing is lost', as
 
 test('a terminal is the container’s own, has a size and hears of its changes', async () => {
   await using host = await sleeper();
-  await using process = await host.container.spawn(['sh', '-c', 'test -t 0 && test -t 1 && echo tty; read line; echo "got $line"'], { tty: true });
+  await using process = await host.container.spawn(
+    ['sh', '-c', 'test -t 0 && test -t 1 && echo tty; read line; echo "got $line"'],
+    { tty: true },
+  );
   process.stdin.write('hello\n');
   const output = await text(process.stdout);
   expect(output).toContain('tty\r\n');
@@ -92,13 +107,23 @@ test('a terminal is the container’s own, has a size and hears of its changes',
 test('nothing of the host’s descriptors comes along (CVE-2024-21626)', async () => {
   await using host = await sleeper();
   const { stdout } = await host.container.exec(['ls', '/proc/self/fd']);
-  expect(stdout.trim().split('\n').map(Number).filter(fd => fd > 3)).toEqual([]);
+  expect(
+    stdout
+      .trim()
+      .split('\n')
+      .map(Number)
+      .filter(fd => fd > 3),
+  ).toEqual([]);
   await expect(host.container.exec(['true'], { cwd: '/proc/self/fd/7' })).rejects.toMatchObject({ code: 'CTR_START' });
 });
 
 test('attach follows the main process from now on', async () => {
   await using engine = await testEngine();
-  await using container = await engine.launch(await baseImage(engine), { command: ['cat'], stdin: true, networks: ['none'] });
+  await using container = await engine.launch(await baseImage(engine), {
+    command: ['cat'],
+    stdin: true,
+    networks: ['none'],
+  });
   await using process = await container.attach();
   process.stdin.end('over\n');
   expect(await text(process.stdout)).toBe('over\n');

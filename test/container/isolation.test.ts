@@ -13,10 +13,19 @@ const namespaces = ['mnt', 'pid', 'net', 'ipc', 'uts'];
 test('a container has its own namespaces, pids, hostname and root', async () => {
   await using engine = await testEngine();
   const image = await baseImage(engine);
-  await using container = await engine.launch(image, { command: ['sleep', '100'], hostname: 'island', networks: ['none'] });
+  await using container = await engine.launch(image, {
+    command: ['sleep', '100'],
+    hostname: 'island',
+    networks: ['none'],
+  });
   const { pid } = await container.inspect();
-  for (const kind of namespaces) expect(readlinkSync(`/proc/${pid}/ns/${kind}`)).not.toBe(readlinkSync(`/proc/self/ns/${kind}`));
-  const { stdout } = await container.exec(['sh', '-c', 'cat /proc/sys/kernel/hostname; echo $$; ls /proc | grep -c "^[0-9]"']);
+  for (const kind of namespaces)
+    expect(readlinkSync(`/proc/${pid}/ns/${kind}`)).not.toBe(readlinkSync(`/proc/self/ns/${kind}`));
+  const { stdout } = await container.exec([
+    'sh',
+    '-c',
+    'cat /proc/sys/kernel/hostname; echo $$; ls /proc | grep -c "^[0-9]"',
+  ]);
   const [hostname, own, processes] = stdout.split('\n');
   expect(hostname).toBe('island');
   expect(Number(own)).toBeLessThan(100);
@@ -54,14 +63,17 @@ test('no mount of a container is seen outside', async () => {
   const before = readFileSync('/proc/self/mountinfo', 'utf8');
   await using container = await engine.launch(image, { command: ['sleep', '100'], networks: ['none'] });
   const after = readFileSync('/proc/self/mountinfo', 'utf8');
-  expect(after.split('\n').filter(line => line.includes(engine.root))).toEqual(before.split('\n').filter(line => line.includes(engine.root)));
+  expect(after.split('\n').filter(line => line.includes(engine.root))).toEqual(
+    before.split('\n').filter(line => line.includes(engine.root)),
+  );
   expect((await container.inspect()).state).toBe('running');
 });
 
 test('what the kernel would tell too much of is masked, and what steers it is read-only', async () => {
   await using engine = await testEngine();
   const image = await baseImage(engine);
-  const probe = 'cat /proc/keys /proc/timer_list 2>&1 | head -c 100; for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/mm/ksm/run; do (echo x > $f) 2>/dev/null && echo "wrote $f"; done; true';
+  const probe =
+    'cat /proc/keys /proc/timer_list 2>&1 | head -c 100; for f in /proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/mm/ksm/run; do (echo x > $f) 2>/dev/null && echo "wrote $f"; done; true';
   const { stdout } = await engine.run(image, ['sh', '-c', probe], { networks: ['none'] });
   expect(stdout).toBe('');
 });
@@ -69,7 +81,11 @@ test('what the kernel would tell too much of is masked, and what steers it is re
 test('the environment is what Docker would make of it', async () => {
   await using engine = await testEngine();
   const image = await baseImage(engine);
-  const { stdout } = await engine.run(image, ['cat', '/proc/self/environ'], { networks: ['none'], hostname: 'h', env: { GREETING: 'hi there' } });
+  const { stdout } = await engine.run(image, ['cat', '/proc/self/environ'], {
+    networks: ['none'],
+    hostname: 'h',
+    env: { GREETING: 'hi there' },
+  });
   const env = stdout.split('\0').filter(Boolean);
   expect(env).toContain('HOSTNAME=h');
   expect(env).toContain('GREETING=hi there');
@@ -87,19 +103,27 @@ test('the working directory is made where it is missing', async () => {
 test('a read-only root refuses writes, its tmpfs and volumes do not', async () => {
   await using engine = await testEngine();
   const image = await baseImage(engine);
-  const { stdout, exitCode } = await engine.run(image, ['sh', '-c', 'echo x > /scratch/a && cat /scratch/a; echo x > /b'], {
-    networks: ['none'],
-    readOnly: true,
-    mounts: [{ type: 'tmpfs', target: '/scratch', sizeBytes: 1 << 20 }],
-    reject: false,
-  });
+  const { stdout, exitCode } = await engine.run(
+    image,
+    ['sh', '-c', 'echo x > /scratch/a && cat /scratch/a; echo x > /b'],
+    {
+      networks: ['none'],
+      readOnly: true,
+      mounts: [{ type: 'tmpfs', target: '/scratch', sizeBytes: 1 << 20 }],
+      reject: false,
+    },
+  );
   expect({ stdout, failed: exitCode !== 0 }).toEqual({ stdout: 'x\n', failed: true });
 });
 
 test('init reaps and forwards', async () => {
   await using engine = await testEngine();
   const image = await baseImage(engine);
-  await using container = await engine.launch(image, { command: ['sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'], init: true, networks: ['none'] });
+  await using container = await engine.launch(image, {
+    command: ['sh', '-c', 'trap "exit 9" TERM; echo ready; while :; do sleep 0.05; done'],
+    init: true,
+    networks: ['none'],
+  });
   for await (const { text } of container.logs({ follow: true })) if (text === 'ready') break;
   expect(await container.stop()).toMatchObject({ exitCode: 9 });
 });

@@ -10,19 +10,31 @@ describe('engine.run', () => {
   test('collects the output of both streams and the exit code', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    const result = await engine.run(image, ['sh', '-c', 'echo out; echo err >&2; exit 3'], { networks: ['none'], reject: false });
-    expect(result).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, signal: undefined, oomKilled: false, truncated: false });
+    const result = await engine.run(image, ['sh', '-c', 'echo out; echo err >&2; exit 3'], {
+      networks: ['none'],
+      reject: false,
+    });
+    expect(result).toMatchObject({
+      stdout: 'out\n',
+      stderr: 'err\n',
+      exitCode: 3,
+      signal: undefined,
+      oomKilled: false,
+      truncated: false,
+    });
   });
 
   test('throws what it would have returned when the command fails', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    await expect(engine.run(image, ['sh', '-c', 'echo why >&2; exit 4'], { networks: ['none'] })).rejects.toMatchObject({
-      code: 'CTR_EXIT',
-      exitCode: 4,
-      stderr: 'why\n',
-      message: expect.stringContaining('exited with 4'),
-    });
+    await expect(engine.run(image, ['sh', '-c', 'echo why >&2; exit 4'], { networks: ['none'] })).rejects.toMatchObject(
+      {
+        code: 'CTR_EXIT',
+        exitCode: 4,
+        stderr: 'why\n',
+        message: expect.stringContaining('exited with 4'),
+      },
+    );
   });
 
   test('leaves no container', async () => {
@@ -82,7 +94,11 @@ describe('a container', () => {
   test('goes from created over running to exited', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    await using container = await engine.containers.create({ image, command: ['sh', '-c', 'exit 7'], networks: ['none'] });
+    await using container = await engine.containers.create({
+      image,
+      command: ['sh', '-c', 'exit 7'],
+      networks: ['none'],
+    });
     expect((await container.inspect()).state).toBe('created');
     await container.start();
     expect(await container.wait()).toMatchObject({ exitCode: 7, signal: undefined });
@@ -94,7 +110,11 @@ describe('a container', () => {
   test('can be started again, and keeps what it wrote', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    await using container = await engine.containers.create({ image, command: ['sh', '-c', 'echo x >> /count; cat /count'], networks: ['none'] });
+    await using container = await engine.containers.create({
+      image,
+      command: ['sh', '-c', 'echo x >> /count; cat /count'],
+      networks: ['none'],
+    });
     for (let round = 0; round < 3; round++) {
       await container.start();
       await container.wait();
@@ -107,9 +127,16 @@ describe('a container', () => {
   test('stops by its stop signal, and by SIGKILL when that does not help', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    await using gentle = await engine.launch(image, { command: ['sh', '-c', 'trap "exit 5" TERM; echo ready; while :; do sleep 0.05; done'], networks: ['none'] });
-    await using deaf = await engine.launch(image, { command: ['sh', '-c', 'trap "" TERM; echo ready; while :; do sleep 0.05; done'], networks: ['none'] });
-    for (const container of [gentle, deaf]) for await (const { text } of container.logs({ follow: true })) if (text === 'ready') break;
+    await using gentle = await engine.launch(image, {
+      command: ['sh', '-c', 'trap "exit 5" TERM; echo ready; while :; do sleep 0.05; done'],
+      networks: ['none'],
+    });
+    await using deaf = await engine.launch(image, {
+      command: ['sh', '-c', 'trap "" TERM; echo ready; while :; do sleep 0.05; done'],
+      networks: ['none'],
+    });
+    for (const container of [gentle, deaf])
+      for await (const { text } of container.logs({ follow: true })) if (text === 'ready') break;
     expect(await gentle.stop()).toMatchObject({ exitCode: 5 });
     const begun = performance.now();
     expect(await deaf.stop({ graceMs: 100 })).toMatchObject({ exitCode: undefined, signal: 'SIGKILL' });
@@ -136,25 +163,42 @@ describe('a container', () => {
   test('has its name to itself', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    await using first = await engine.containers.create({ image, name: 'only-one', command: ['true'], networks: ['none'] });
+    await using first = await engine.containers.create({
+      image,
+      name: 'only-one',
+      command: ['true'],
+      networks: ['none'],
+    });
     await expect(engine.containers.create({ image, name: 'only-one', command: ['true'] })).rejects.toMatchObject({
       code: 'CTR_CONFLICT',
       ref: 'only-one',
       usedBy: [first.id],
     });
     await first.remove();
-    await using second = await engine.containers.create({ image, name: 'only-one', command: ['true'], networks: ['none'] });
+    await using second = await engine.containers.create({
+      image,
+      name: 'only-one',
+      command: ['true'],
+      networks: ['none'],
+    });
     expect(second.id).not.toBe(first.id);
   });
 
   test('is found by name, id and the beginning of its id, and listed by label and state', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    await using one = await engine.containers.create({ image, name: 'one', labels: { fleet: 'web' }, command: ['sleep', '9'], networks: ['none'] });
+    await using one = await engine.containers.create({
+      image,
+      name: 'one',
+      labels: { fleet: 'web' },
+      command: ['sleep', '9'],
+      networks: ['none'],
+    });
     await using two = await engine.launch(image, { name: 'two', command: ['sleep', '9'], networks: ['none'] });
     for (const ref of ['one', one.id, one.id.slice(0, 12)]) expect((await engine.containers.get(ref)).id).toBe(one.id);
     await expect(engine.containers.get('three')).rejects.toMatchObject({ code: 'CTR_NOT_FOUND', kind: 'container' });
-    const ids = async (filter: Parameters<typeof engine.containers.list>[0]) => (await engine.containers.list(filter)).map(({ id }) => id);
+    const ids = async (filter: Parameters<typeof engine.containers.list>[0]) =>
+      (await engine.containers.list(filter)).map(({ id }) => id);
     expect(await ids({ labels: { fleet: 'web' } })).toEqual([one.id]);
     expect(await ids({ labels: { fleet: true } })).toEqual([one.id]);
     expect(await ids({ state: 'running' })).toEqual([two.id]);
@@ -165,7 +209,8 @@ describe('a container', () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
     const heard: string[] = [];
-    for (const name of ['container:create', 'container:start', 'container:exit', 'container:remove'] as const) engine.on(name, () => heard.push(name));
+    for (const name of ['container:create', 'container:start', 'container:exit', 'container:remove'] as const)
+      engine.on(name, () => heard.push(name));
     const since = new Date(Date.now() - 1000);
     await engine.run(image, ['true'], { networks: ['none'], labels: { mine: 'yes' } });
     expect(heard).toEqual(['container:create', 'container:start', 'container:exit', 'container:remove']);

@@ -48,7 +48,10 @@ test('twenty containers end with their owner when that is killed, and the next o
   child.kill('SIGKILL');
   await once(child, 'exit');
   await until(() => containers.every(({ pid }) => gone(pid)), 1000);
-  await until(() => readdirSync('/sys/fs/cgroup/memory/tscontainer').every(name => !containers.some(({ id }) => id === name)), 1000);
+  await until(
+    () => readdirSync('/sys/fs/cgroup/memory/tscontainer').every(name => !containers.some(({ id }) => id === name)),
+    1000,
+  );
   expect(await engine.containers.list()).toHaveLength(20);
   await using second = await Engine.open({ root: engine.root, runRoot: engine.place.runRoot });
   expect(await second.containers.list()).toEqual([]);
@@ -71,9 +74,14 @@ test('a detached container outlives its owner, and another process can use and s
 
 test('a container dies with its monitor', async () => {
   await using engine = await testEngine();
-  await using container = await engine.launch(await baseImage(engine), { command: ['sleep', '1000'], networks: ['none'] });
+  await using container = await engine.launch(await baseImage(engine), {
+    command: ['sleep', '1000'],
+    networks: ['none'],
+  });
   const { pid = 0 } = await container.inspect();
-  const monitor = Number(/^PPid:\t(\d+)$/m.exec((await import('node:fs')).readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  const monitor = Number(
+    /^PPid:\t(\d+)$/m.exec((await import('node:fs')).readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1],
+  );
   process.kill(monitor, 'SIGKILL');
   expect(await container.wait()).toMatchObject({ signal: 'SIGKILL' });
   await until(() => gone(pid), 1000);

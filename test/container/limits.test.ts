@@ -11,18 +11,26 @@ test('a process over its memory limit is killed, and that is told', async () => 
   await using engine = await testEngine();
   const image = await baseImage(engine);
   // `tail` must keep the last line, and this one has no end.
-  const result = await engine.run(image, ['tail', '-n', '1', '/dev/zero'], { networks: ['none'], resources: { memoryBytes: 16 << 20, memorySwapBytes: 16 << 20 }, reject: false });
+  const result = await engine.run(image, ['tail', '-n', '1', '/dev/zero'], {
+    networks: ['none'],
+    resources: { memoryBytes: 16 << 20, memorySwapBytes: 16 << 20 },
+    reject: false,
+  });
   expect(result).toMatchObject({ oomKilled: true, signal: 'SIGKILL' });
 });
 
 test('no more processes than allowed can be made', async () => {
   await using engine = await testEngine();
   const image = await baseImage(engine);
-  const { stderr, exitCode } = await engine.run(image, ['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo all'], {
-    networks: ['none'],
-    resources: { maxProcesses: 4 },
-    reject: false,
-  });
+  const { stderr, exitCode } = await engine.run(
+    image,
+    ['sh', '-c', 'for i in 1 2 3 4 5 6 7 8; do sleep 5 & done; echo all'],
+    {
+      networks: ['none'],
+      resources: { maxProcesses: 4 },
+      reject: false,
+    },
+  );
   expect(exitCode).not.toBe(0);
   expect(stderr).toMatch(/fork/i);
 });
@@ -30,7 +38,8 @@ test('no more processes than allowed can be made', async () => {
 test('half a processor takes twice the time', async () => {
   await using engine = await testEngine();
   const image = await baseImage(engine);
-  const spin = 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; cat /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null | grep -i throttled; true';
+  const spin =
+    'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; cat /sys/fs/cgroup/cpu/cpu.stat /sys/fs/cgroup/cpu.stat 2>/dev/null | grep -i throttled; true';
   const { stdout } = await engine.run(image, ['sh', '-c', spin], { networks: ['none'], resources: { cpus: 0.2 } });
   expect(Number(/nr_throttled (\d+)/.exec(stdout)?.[1])).toBeGreaterThan(0);
 });

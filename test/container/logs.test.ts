@@ -15,7 +15,10 @@ async function lines(container: Container, options: LogOptions = {}): Promise<st
 
 test('logs keep both streams in order, and can be asked for one, the last, or a span', async () => {
   await using engine = await testEngine();
-  await using container = await engine.launch(await baseImage(engine), { command: ['sh', '-c', 'echo 1; sleep 0.1; echo 2 >&2; sleep 0.1; echo 3'], networks: ['none'] });
+  await using container = await engine.launch(await baseImage(engine), {
+    command: ['sh', '-c', 'echo 1; sleep 0.1; echo 2 >&2; sleep 0.1; echo 3'],
+    networks: ['none'],
+  });
   await container.wait();
   expect(await lines(container)).toEqual(['1', '2', '3']);
   expect(await lines(container, { stream: 'stderr' })).toEqual(['2']);
@@ -29,17 +32,27 @@ test('logs keep both streams in order, and can be asked for one, the last, or a 
 
 test('follow begins at the first byte and ends with the container', async () => {
   await using engine = await testEngine();
-  await using container = await engine.launch(await baseImage(engine), { command: ['sh', '-c', 'for i in 1 2 3 4 5; do echo $i; sleep 0.02; done; printf end'], networks: ['none'] });
+  await using container = await engine.launch(await baseImage(engine), {
+    command: ['sh', '-c', 'for i in 1 2 3 4 5; do echo $i; sleep 0.02; done; printf end'],
+    networks: ['none'],
+  });
   expect(await lines(container, { follow: true })).toEqual(['1', '2', '3', '4', '5', 'end']);
 });
 
 test('long lines are cut at 16 KiB, and the pieces marked', async () => {
   await using engine = await testEngine();
-  await using container = await engine.launch(await baseImage(engine), { command: ['sh', '-c', 'head -c 40000 /dev/zero | tr "\\0" a; echo'], networks: ['none'] });
+  await using container = await engine.launch(await baseImage(engine), {
+    command: ['sh', '-c', 'head -c 40000 /dev/zero | tr "\\0" a; echo'],
+    networks: ['none'],
+  });
   await container.wait();
   const pieces: [number, boolean][] = [];
   for await (const { text, partial } of container.logs()) pieces.push([text.length, partial]);
-  expect(pieces).toEqual([[16384, true], [16384, true], [7232, false]]);
+  expect(pieces).toEqual([
+    [16384, true],
+    [16384, true],
+    [7232, false],
+  ]);
 });
 
 test('a log that is rotated keeps as many files as asked for', async () => {
@@ -60,6 +73,10 @@ test('a log that is rotated keeps as many files as asked for', async () => {
 
 test('without a log there is none to read', async () => {
   await using engine = await testEngine();
-  await using container = await engine.launch(await baseImage(engine), { command: ['echo', 'x'], log: { driver: 'none' }, networks: ['none'] });
+  await using container = await engine.launch(await baseImage(engine), {
+    command: ['echo', 'x'],
+    log: { driver: 'none' },
+    networks: ['none'],
+  });
   await expect(lines(container)).rejects.toMatchObject({ code: 'CTR_INVALID_STATE' });
 });
