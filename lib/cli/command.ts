@@ -4,6 +4,8 @@ import type { Flags, Values } from './flags.js';
 export interface Globals {
   /** Where the store is; `undefined` for the usual place. */
   readonly root: string | undefined;
+  /** Where sockets and running state are; `undefined` for the usual place. */
+  readonly runRoot: string | undefined;
   /** Stack traces, for whoever looks for a mistake in this program. */
   readonly debug: boolean;
 }

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Process } from '../container/process.js';
 import type { ExitStatus } from '../errors.js';
 import { signalNumber } from '../runtime/signals.js';
-import { DetachKeys, rawMode, terminalSize } from './terminal.js';
+import { DetachKeys, rawMode, currentSize } from './terminal.js';
 
 /** Which streams are connected, and how. */
 export interface Streams {
@@ -84,7 +84,7 @@ function proxySignals(inside: Process): () => void {
 
 function followSize(inside: Process): () => void {
   const listener = (): void => {
-    const size = terminalSize();
+    const size = currentSize();
     if (size !== undefined) void inside.resize(size);
   };
   listener();

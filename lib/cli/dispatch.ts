@@ -34,7 +34,14 @@ export function dispatch(argv: readonly string[], { width, env }: Surroundings):
   if (first === undefined || (first === 'help' && rest.length === 0)) return globalHelp();
   if (first === 'help' || help) return helpOn(first === 'help' ? rest : args, width);
   const debug = flags.debug || (env['TSCONTAINER_DEBUG'] ?? '') !== '';
-  return find(args, { width, globals: { root: flags.root ?? (env['TSCONTAINER_ROOT'] || undefined), debug } });
+  return find(args, {
+    width,
+    globals: {
+      root: flags.root ?? (env['TSCONTAINER_ROOT'] || undefined),
+      runRoot: flags['run-root'] ?? (env['TSCONTAINER_RUN_ROOT'] || undefined),
+      debug,
+    },
+  });
 }
 
 function helpOn(words: readonly string[], width: number): Request {

@@ -30,6 +30,7 @@ export async function withEngine<T>(globals: Globals, work: (session: Session) =
   const { Engine } = await import('../engine.js');
   await using engine = await Engine.open({
     ...(globals.root === undefined ? {} : { root: globals.root }),
+    ...(globals.runRoot === undefined ? {} : { runRoot: globals.runRoot }),
     logger: { debug: nothing, info: nothing, warn: warnOf(globals), error: warnOf(globals) },
   });
   try {

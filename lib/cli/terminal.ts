@@ -1,6 +1,7 @@
 import { Transform } from 'node:stream';
 import { isatty } from 'node:tty';
 
+import type { TerminalSize } from '../container/options.js';
 import { UsageError } from './usage-error.js';
 
 /** Ctrl-P Ctrl-Q, as Docker. */
@@ -19,7 +20,7 @@ export function rawMode(): () => void {
 }
 
 /** The size of the terminal that output goes to, if it is one. */
-export function terminalSize(): { columns: number; rows: number } | undefined {
+export function currentSize(): TerminalSize | undefined {
   const { columns, rows } = process.stdout;
   return process.stdout.isTTY && columns > 0 && rows > 0 ? { columns, rows } : undefined;
 }

@@ -26,6 +26,7 @@ import { volume } from './volume.js';
 export const globalFlags = {
   debug: toggle('Enable debug mode: errors come with their stack', 'D'),
   root: { ...text('Where the store is'), shown: '"/var/lib/tscontainer" as root' },
+  'run-root': { ...text('Where sockets and running state are'), shown: '"/run/tscontainer" as root' },
   version: toggle('Print version information and quit', 'v'),
 };
 

@@ -3,7 +3,7 @@ import type { execFlags } from '../commands/container.js';
 import { converse, exitCodeOf } from '../converse.js';
 import { readEnvironment } from '../env-file.js';
 import { withEngine } from '../session.js';
-import { requireTerminal } from '../terminal.js';
+import { currentSize, requireTerminal } from '../terminal.js';
 
 /** `exec`. */
 export async function exec({
@@ -14,6 +14,7 @@ export async function exec({
   const { interactive, tty, privileged, user, workdir } = flags;
   if (interactive && tty) requireTerminal();
   const env = readEnvironment(flags.env, flags['env-file']);
+  const terminalSize = tty ? currentSize() : undefined;
   return withEngine(globals, async session => {
     const { engine, signal } = session;
     const container = await engine.containers.get(ref, { signal });
@@ -22,6 +23,7 @@ export async function exec({
       tty,
       privileged,
       stdin: interactive,
+      ...(terminalSize === undefined ? {} : { terminalSize }),
       ...(user === undefined ? {} : { user }),
       ...(workdir === undefined ? {} : { cwd: workdir }),
       signal,

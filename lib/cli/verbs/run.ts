@@ -3,13 +3,14 @@ import { writeFileSync } from 'node:fs';
 import { toProcess } from '../../container/process.js';
 import type { CreateContainerOptions } from '../../container/options.js';
 import { errorCode } from '../../errors.js';
+import { parseReference } from '../../oci/reference.js';
 import type { Invocation } from '../command.js';
 import type { createFlags, runFlags } from '../commands/run-flags.js';
 import { converse, exitCodeOf } from '../converse.js';
 import { toCreateOptions } from '../create-options.js';
 import type { Values } from '../flags.js';
 import { print, withEngine, type Session } from '../session.js';
-import { parseDetachKeys, requireTerminal } from '../terminal.js';
+import { currentSize, parseDetachKeys, requireTerminal } from '../terminal.js';
 import { UsageError } from '../usage-error.js';
 
 type CreateFlags = Values<typeof createFlags>;
@@ -115,7 +116,8 @@ async function prepare(session: Session, flags: CreateFlags, args: readonly stri
   }
   if (policy === 'always' || (policy === 'missing' && engine.images.tryResolve(ref, 'containers.run') === undefined)) {
     const { fetchImage } = await import('./pull.js');
-    if (policy === 'missing') process.stderr.write(`Unable to find image '${ref}' locally\n`);
+    if (policy === 'missing')
+      process.stderr.write(`Unable to find image '${parseReference(ref).familiar()}' locally\n`);
     await fetchImage(engine, ref, {
       quiet: flags.quiet,
       output: process.stderr,
@@ -124,7 +126,12 @@ async function prepare(session: Session, flags: CreateFlags, args: readonly stri
     });
   }
   const exposed = flags['publish-all'] ? await exposedPorts(session, ref) : [];
-  return { ...toCreateOptions(flags, args, exposed), pull: 'never' };
+  const terminalSize = flags.tty ? currentSize() : undefined;
+  return {
+    ...toCreateOptions(flags, args, exposed),
+    pull: 'never',
+    ...(terminalSize === undefined ? {} : { terminalSize }),
+  };
 }
 
 async function exposedPorts({ engine, signal }: Session, ref: string): Promise<string[]> {

@@ -1,0 +1,200 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+
+import { runFlags } from '../../lib/cli/commands/run-flags.js';
+import { toCreateOptions } from '../../lib/cli/create-options.js';
+import { parseEnvFile, readEnvironment } from '../../lib/cli/env-file.js';
+import { parseArguments } from '../../lib/cli/parse.js';
+
+let directory: string;
+
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), 'tsc-cli-'));
+});
+
+afterAll(() => rmSync(directory, { recursive: true }));
+
+function options(argv: readonly string[], exposed: readonly string[] = []): Record<string, unknown> {
+  const { flags, args } = parseArguments(runFlags, [...argv, 'img'], { passThrough: true });
+  return { ...toCreateOptions(flags, args, exposed) };
+}
+
+const nothing = options([]);
+
+describe('flags become options', () => {
+  test('without flags the engine decides', () => {
+    expect(nothing).toEqual({
+      image: 'img',
+      labels: {},
+      extraHosts: {},
+      dns: [],
+      readOnly: false,
+      capabilities: { add: [], drop: [] },
+      init: false,
+      sysctls: {},
+      env: {},
+      tty: false,
+      stdin: false,
+      mounts: [],
+      ports: [],
+      resources: {},
+      log: { driver: 'json-file' },
+    });
+  });
+
+  test.each<[argv: string, expected: Record<string, unknown>]>([
+    ['--name web -h host', { name: 'web', hostname: 'host' }],
+    ['-it', { tty: true, stdin: true }],
+    ['-u 1000:1000 -w /srv', { user: '1000:1000', cwd: '/srv' }],
+    ['-e A=1 -eB=2 -e A=3', { env: { A: '3', B: '2' } }],
+    ['--label a=b --label c -l d=e=f', { labels: { a: 'b', c: '', d: 'e=f' } }],
+    ['--entrypoint sh', { entrypoint: ['sh'] }],
+    ['--entrypoint=', { entrypoint: [] }],
+    ['--cap-add NET_ADMIN --cap-drop ALL', { capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] } }],
+    ['--read-only --init', { readOnly: true, init: true }],
+    ['--shm-size 1g', { shmSizeBytes: 2 ** 30 }],
+    ['--stop-signal quit --stop-timeout 3', { stopSignal: 'SIGQUIT', stopGraceMs: 3000 }],
+    ['--stop-signal 9', { stopSignal: 'SIGKILL' }],
+    [
+      '--add-host a:10.0.0.1 --add-host b=::1 --add-host c:host-gateway',
+      { extraHosts: { a: '10.0.0.1', b: '::1', c: 'host-gateway' } },
+    ],
+    ['--dns 1.1.1.1 --dns 8.8.8.8', { dns: ['1.1.1.1', '8.8.8.8'] }],
+    ['--sysctl net.core.somaxconn=1024', { sysctls: { 'net.core.somaxconn': '1024' } }],
+    ['--platform linux/arm64', { platform: 'linux/arm64' }],
+    ['--network none', { networks: [{ network: 'none' }] }],
+    ['--network default', { networks: [{ network: 'bridge' }] }],
+    ['--network a --network b', { networks: [{ network: 'a' }, { network: 'b' }] }],
+    ['--network a --network-alias x --ip 10.0.0.5', { networks: [{ network: 'a', aliases: ['x'], ip: '10.0.0.5' }] }],
+    [
+      '--network name=a,alias=x,alias=y,ip=10.0.0.5',
+      { networks: [{ network: 'a', aliases: ['x', 'y'], ip: '10.0.0.5' }] },
+    ],
+    ['--ip 172.17.0.9', { networks: [{ network: 'bridge', ip: '172.17.0.9' }] }],
+    ['--security-opt seccomp=unconfined', { seccomp: 'unconfined' }],
+    ['--security-opt no-new-privileges', { noNewPrivileges: true }],
+    ['--security-opt no-new-privileges:false', { noNewPrivileges: false }],
+    ['--security-opt no-new-privileges=true --security-opt seccomp=builtin', { noNewPrivileges: true }],
+    ['--log-driver none', { log: { driver: 'none' } }],
+    [
+      '--log-opt max-size=10m --log-opt max-file=3',
+      { log: { driver: 'json-file', maxBytes: 10 * 2 ** 20, maxFiles: 3 } },
+    ],
+    [
+      '-m 512m --memory-swap -1 --memory-reservation 256m',
+      { resources: { memoryBytes: 2 ** 29, memorySwapBytes: -1, memoryReservationBytes: 2 ** 28 } },
+    ],
+    ['--cpus 1.5 -c 512 --cpuset-cpus 0-1', { resources: { cpus: 1.5, cpuShares: 512, cpusetCpus: '0-1' } }],
+    ['--pids-limit -1', { resources: { maxProcesses: -1 } }],
+    ['-m 0 --cpus 0 --pids-limit 0', { resources: {} }],
+  ])('%s', (argv, expected) => {
+    expect(options(argv.split(' '))).toEqual({ ...nothing, ...expected });
+  });
+
+  test('mounts keep their order within each kind', () => {
+    const { mounts } = options(['--mount', 'type=tmpfs,dst=/c', '-v', '/a:/b:ro', '-v', 'n:/d', '--tmpfs', '/t']);
+    expect(mounts).toEqual([
+      { type: 'bind', source: '/a', createSource: true, target: '/b', readOnly: true },
+      { type: 'volume', source: 'n', target: '/d' },
+      { type: 'tmpfs', target: '/c' },
+      { type: 'tmpfs', target: '/t' },
+    ]);
+  });
+
+  const tcp = (container: number, host: number, hostIp = ''): Record<string, unknown> => ({
+    container,
+    host,
+    hostIp,
+    protocol: 'tcp',
+  });
+
+  test.each<[argv: string, exposed: string[], ports: unknown[]]>([
+    ['-p 8080:80', [], [tcp(80, 8080)]],
+    ['-p 127.0.0.1:8080:80 -p 443', [], [tcp(80, 8080, '127.0.0.1'), tcp(443, 0)]],
+    ['-p 8000-8001:80-81', [], [tcp(80, 8000), tcp(81, 8001)]],
+    ['-P', ['80/tcp', '53/udp'], [tcp(80, 0), { ...tcp(53, 0), protocol: 'udp' }]],
+    ['-P -p 8080:80 --expose 90', ['80/tcp'], [tcp(80, 8080), tcp(90, 0)]],
+    ['--expose 90', ['80/tcp'], []],
+  ])('%s of an image that exposes %j', (argv, exposed, ports) => {
+    expect(options(argv.split(' '), exposed)['ports']).toEqual(ports);
+  });
+
+  test('the command is what follows the image', () => {
+    const { flags, args } = parseArguments(runFlags, ['img', 'sh', '-c', 'x'], { passThrough: true });
+    expect(toCreateOptions(flags, args, [])).toMatchObject({ image: 'img', command: ['sh', '-c', 'x'] });
+  });
+
+  test.each([
+    ['--security-opt seccomp=/no/such/file', 'opening seccomp profile (/no/such/file) failed: ENOENT'],
+    ['--security-opt magic', 'Invalid --security-opt: "magic"'],
+    ['--security-opt systempaths=unconfined', 'Invalid --security-opt: "systempaths=unconfined"'],
+    ['--log-driver syslog', 'logging driver "syslog" is not supported'],
+    ['--log-opt foo=1', "unknown log opt 'foo' for json-file log driver"],
+    ['--log-opt max-size=x', "invalid value for max-size: invalid size: 'x'"],
+    ['--log-opt max-file=0', 'invalid value for max-file: "0" is not 1 or more'],
+    ['--network alias=x', 'no name set for network'],
+    ['--network name=a,foo=b', 'invalid field key foo in --network name=a,foo=b'],
+    ['-p 8000-8010:80', 'a range of host ports for the one container port 80 is not supported'],
+    ['-p x:80', 'publish: x:80: "x" is no host port or range'],
+    ['--env-file /no/such/file', 'open /no/such/file: ENOENT'],
+    ['--stop-signal FOO', 'there is no signal "FOO"'],
+  ])('%s is refused', (argv, message) => {
+    expect(() => options(argv.split(' '))).toThrow(message);
+  });
+
+  test('files of labels, of variables and of a seccomp profile are read', () => {
+    const [labels, env, profile] = ['labels', 'env', 'profile'].map(name => join(directory, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(labels, '# comment\n\na=1\nb\n');
+    writeFileSync(env, 'A=file\nB=file\n');
+    writeFileSync(profile, '{"defaultAction":"SCMP_ACT_ALLOW"}');
+    expect(
+      options([
+        '--label-file',
+        labels,
+        '--label',
+        'a=2',
+        '--env-file',
+        env,
+        '-e',
+        'B=flag',
+        '--security-opt',
+        `seccomp=${profile}`,
+      ]),
+    ).toMatchObject({
+      labels: { a: '2', b: '' },
+      env: { A: 'file', B: 'flag' },
+      seccomp: { defaultAction: 'SCMP_ACT_ALLOW' },
+    });
+    writeFileSync(profile, '{');
+    expect(() => options(['--security-opt', `seccomp=${profile}`])).toThrow('parsing seccomp profile');
+  });
+});
+
+describe('variables', () => {
+  test('a name alone takes its value from the caller, if he has one', () => {
+    expect(readEnvironment(['HOME', 'MISSING', 'EMPTY='], [], { HOME: '/root' })).toEqual({ HOME: '/root', EMPTY: '' });
+  });
+
+  test.each([
+    ['A=1\nB=2\n', ['A=1', 'B=2']],
+    ['\uFEFFA=1', ['A=1']],
+    ['A=1\r\nB=2\r\n', ['A=1', 'B=2']],
+    ['  # comment\n\n  A= 1 # kept\n', ['A= 1 # kept']],
+    ['A="1"\nB', ['A="1"', 'B']],
+    ['A=b=c', ['A=b=c']],
+  ])('a file of %j', (text, entries) => {
+    expect(parseEnvFile(text, 'env')).toEqual(entries);
+  });
+
+  test('a file that cannot be meant is refused', () => {
+    expect(() => parseEnvFile('=x', 'env')).toThrow("env: no variable name on line '=x'");
+    expect(() => parseEnvFile('A B=x', 'env')).toThrow("env: variable 'A B' contains whitespaces");
+  });
+});
