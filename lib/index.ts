@@ -15,21 +15,25 @@ export type {
   ProcessOptions,
   SpawnOptions,
   StopOptions,
+  TerminalSize,
 } from './container/options.js';
 export type { Process } from './container/process.js';
 export { ready, type Condition } from './container/ready.js';
 
 export { Image } from './image/image.js';
 export type { ImageCollection, ImageRemoval, PullOptions } from './image/images.js';
+export type { FromHostOptions } from './image/from-host.js';
+export type { HostFile } from './image/host-tree.js';
 export type { DockerImage, ImageInfo } from './image/inspect.js';
 
 export { Network, type NetworkInfo } from './network/network.js';
 export type { CreateNetworkOptions, Networks } from './network/networks.js';
 export type { PortMapping } from './network/ports.js';
 
-export { Registry, type RegistryOptions } from './registry/registry.js';
+export { Registry, type BlobOptions, type CallOptions, type RegistryOptions } from './registry/registry.js';
+export type { FetchedManifest } from './registry/manifest.js';
 export { dockerCredentials, type Credential, type CredentialProvider } from './registry/credentials.js';
-export type { Descriptor } from './oci/descriptor.js';
+export type { Descriptor, Platform } from './oci/descriptor.js';
 
 export type { BindMount, Mount, TmpfsMount, VolumeMount } from './volume/mount.js';
 export { Volume, type VolumeInfo } from './volume/volume.js';

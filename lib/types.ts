@@ -136,19 +136,33 @@ export interface EventBase {
 
 /** Event names are `noun:verb`. */
 export interface EngineEvents {
+  /** It has a record and does not run yet. */
   'container:create': [event: EventBase & { readonly name: string }];
+  /** Its command was executed. */
   'container:start': [event: EventBase & { readonly pid: number }];
+  /** Its first process has ended. */
   'container:exit': [event: EventBase & { readonly status: ExitStatus }];
+  /** Nothing of it is left. */
   'container:remove': [event: EventBase];
+  /** It came from a registry. */
   'image:pull': [event: EventBase & { readonly ref: string }];
+  /** It came from an archive. */
   'image:load': [event: EventBase & { readonly ref: string }];
+  /** It got a name. */
   'image:tag': [event: EventBase & { readonly ref: string }];
+  /** It lost a name. */
   'image:untag': [event: EventBase & { readonly ref: string }];
+  /** It is gone. */
   'image:remove': [event: EventBase];
+  /** It was made. */
   'volume:create': [event: EventBase];
+  /** It is gone, with all that was in it. */
   'volume:remove': [event: EventBase];
+  /** It was made, and its bridge is up. */
   'network:create': [event: EventBase & { readonly name: string }];
+  /** It is gone. */
   'network:remove': [event: EventBase & { readonly name: string }];
+  /** Something went wrong and was coped with. */
   warning: [event: { readonly time: Date; readonly message: string; readonly error?: EngineError }];
 }
 

@@ -21,7 +21,9 @@ export interface ProcessOptions {
 
 /** The size of a terminal, in characters. */
 export interface TerminalSize {
+  /** Across. */
   readonly columns: number;
+  /** Down. */
   readonly rows: number;
 }
 

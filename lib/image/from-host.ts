@@ -22,6 +22,7 @@ export interface FromHostOptions extends AbortOptions {
   readonly tag?: string;
   /** Besides `PATH`, which has the directories of the programs. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Default: none. */
   readonly entrypoint?: readonly string[];
   /** Default: the first of the programs. */
   readonly cmd?: readonly string[];
@@ -29,6 +30,7 @@ export interface FromHostOptions extends AbortOptions {
   readonly workingDir?: string;
   /** Default: root. */
   readonly user?: string;
+  /** To find it by. */
   readonly labels?: Labels;
 }
 

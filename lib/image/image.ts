@@ -67,6 +67,7 @@ export class Image {
     await this.#images.remove(this.id, options);
   }
 
+  /** Its id. */
   toString(): string {
     return this.id;
   }

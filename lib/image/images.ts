@@ -225,12 +225,13 @@ export class ImageCollection {
    * What a container is made from. Synchronous, because it belongs to the start of one.
    *
    * @throws {@link NotFoundError} when there is none, {@link ConflictError} when there are several.
+   * @internal
    */
   resolve(ref: string | Image, call = 'images.resolve'): ResolvedImage {
     return this.#resolver.resolve(typeof ref === 'string' ? ref : ref.id, call);
   }
 
-  /** As {@link ImageCollection.resolve}, with `undefined` when it is not here: it may be pulled. */
+  /** As {@link ImageCollection.resolve}, with `undefined` when it is not here: it may be pulled. @internal */
   tryResolve(ref: string | Image, call = 'images.resolve'): ResolvedImage | undefined {
     return this.#resolver.tryResolve(typeof ref === 'string' ? ref : ref.id, call);
   }

@@ -12,6 +12,7 @@ export interface ImageInfo {
   readonly tags: readonly string[];
   /** What registries call it: `alpine@sha256:…`. */
   readonly repoDigests: readonly string[];
+  /** What it runs on. */
   readonly platform: PlatformString;
   /** When it was built, as it says itself. */
   readonly createdAt: Date | undefined;

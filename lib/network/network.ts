@@ -3,8 +3,11 @@ import type { NetworkRecord } from './record.js';
 
 /** A frozen copy of what is known of a network at one moment. */
 export interface NetworkInfo {
+  /** 64 hexadecimal digits. */
   readonly id: string;
+  /** Unique in the store. */
   readonly name: string;
+  /** How it is made: a bridge on the host. */
   readonly driver: 'bridge';
   /** `172.18.0.0/16`. */
   readonly subnet: string;
@@ -14,7 +17,9 @@ export interface NetworkInfo {
   readonly device: string;
   /** Without a way out. */
   readonly internal: boolean;
+  /** As they were given. */
   readonly labels: Labels;
+  /** When it was made. */
   readonly createdAt: Date;
   /** The addresses of the containers that run on it, by container id. */
   readonly containers: Readonly<Record<string, string>>;
@@ -30,7 +35,9 @@ export interface NetworkHome {
 
 /** A bridge network: containers on it reach each other, and through the host what the host reaches. */
 export class Network {
+  /** 64 hexadecimal digits. */
   readonly id: string;
+  /** Unique in the store. */
   readonly name: string;
   readonly #home: NetworkHome;
 

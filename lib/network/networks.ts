@@ -22,6 +22,7 @@ export interface CreateNetworkOptions extends AbortOptions, SubnetOptions {
   readonly internal?: boolean;
   /** Largest packet, in bytes. The kernel's default, 1500, when left out. */
   readonly mtu?: number;
+  /** To find it by. */
   readonly labels?: Labels;
   /**
    * `'process'`: it goes with this process, also when that is killed. `'detached'`: it stays until it is removed.

@@ -2,10 +2,13 @@ import type { AbortOptions, Labels } from '../types.js';
 
 /** A frozen copy of what is known of a volume at one moment. */
 export interface VolumeInfo {
+  /** Unique in the store. */
   readonly name: string;
   /** Where its content is on the host. */
   readonly path: string;
+  /** As they were given. */
   readonly labels: Labels;
+  /** When it was made. */
   readonly createdAt: Date;
   /** Made for a container that named none, and gone with it. */
   readonly anonymous: boolean;
@@ -23,6 +26,7 @@ export interface VolumeHome {
 
 /** Files that outlive containers. */
 export class Volume {
+  /** Unique in the store. */
   readonly name: string;
   readonly #home: VolumeHome;
 

@@ -16,6 +16,7 @@ import { sizeOf } from './size.js';
 export interface CreateVolumeOptions extends AbortOptions {
   /** Letters, digits, `_`, `.` and `-`, at least two. 64 random digits when left out. */
   readonly name?: string;
+  /** To find it by. */
   readonly labels?: Labels;
   /**
    * `'process'`: it goes with this process, also when that is killed. `'detached'`: it stays until it is removed.
