@@ -149,15 +149,16 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
    */
   static async open(options: EngineOptions = {}): Promise<Engine> {
     options.signal?.throwIfAborted();
-    let engine: Engine | undefined;
+    const opened: { engine?: Engine } = {};
     const store = await Store.open({
       ...(options.root === undefined ? {} : { root: options.root }),
       ...(options.runRoot === undefined ? {} : { runRoot: options.runRoot }),
       ...(options.snapshotter === undefined ? {} : { driver: options.snapshotter }),
-      onWarning: (message, error) => engine?.warn(message, error),
+      onWarning: (message, error) => opened.engine?.warn(message, error),
     });
     mkdirSync(join(store.root, 'mnt'), { recursive: true, mode: 0o700 });
-    engine = new Engine(store, options);
+    const engine = new Engine(store, options);
+    opened.engine = engine;
     engine.#helper.warm();
     await engine.#sweep();
     return engine;

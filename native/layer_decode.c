@@ -35,6 +35,7 @@ int drop_capabilities(uint64_t keep) {
 }
 
 static void inflate_child(int out) {
+  close(STDOUT_FILENO); /* The wire: not this process's to write to. */
   if (drop_capabilities(0) < 0) _exit(INFLATE_READ);
   /* A kernel without seccomp refuses; the process is still without privileges then. */
   (void)prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT, 0, 0, 0);
@@ -73,6 +74,7 @@ int decode_start(struct decoder *decoder, const struct op *op) {
   if (decoder->pid < 0) return fail("layer-decode", "fork", "");
   if (decoder->pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    close(ends[0]);
     if (getppid() != parent) _exit(127);
     if (decoder->builtin) inflate_child(ends[1]);
     else exec_child(op, ends[1]);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "layer_number.h"
 #include "util.h"
 
 #define BLOCK 512u
@@ -111,72 +112,6 @@ static int skip(struct tar_reader *reader, uint64_t count) {
   return 0;
 }
 
-/* ---- numbers ---- */
-
-static bool octal(const char *field, size_t size, int64_t *value) {
-  size_t at = 0;
-  uint64_t sum = 0;
-  while (at < size && (field[at] == ' ' || field[at] == 0)) at++;
-  while (size > at && (field[size - 1] == ' ' || field[size - 1] == 0)) size--;
-  for (; at < size && field[at] != 0; at++) {
-    if (field[at] < '0' || field[at] > '7' || sum >> 60) return false;
-    sum = sum << 3 | (uint64_t)(field[at] - '0');
-  }
-  *value = (int64_t)sum;
-  return true;
-}
-
-/* Octal text, or GNU's two's complement when the first bit is set. */
-static bool numeric(const char *field, size_t size, int64_t *value) {
-  const unsigned char *b = (const unsigned char *)field;
-  if (!(b[0] & 0x80)) return octal(field, size, value);
-  unsigned char invert = b[0] & 0x40 ? 0xff : 0;
-  uint64_t sum = 0;
-  for (size_t i = 0; i < size; i++) {
-    unsigned char c = b[i] ^ invert;
-    if (i == 0) c &= 0x7f;
-    if (sum >> 56) return false;
-    sum = sum << 8 | c;
-  }
-  if (sum >> 63) return false;
-  *value = invert ? ~(int64_t)sum : (int64_t)sum;
-  return true;
-}
-
-static bool decimal(const char *text, size_t length, uint64_t *value) {
-  uint64_t sum = 0;
-  if (length == 0 || length > 19) return false;
-  for (size_t i = 0; i < length; i++) {
-    if (text[i] < '0' || text[i] > '9') return false;
-    sum = sum * 10 + (uint64_t)(text[i] - '0');
-  }
-  if (sum >> 63) return false;
-  *value = sum;
-  return true;
-}
-
-/* [-]seconds[.fraction]; the fraction is cut after nine digits. */
-static bool pax_time(const char *text, size_t length, struct timespec *time) {
-  bool negative = length > 0 && text[0] == '-';
-  uint64_t seconds = 0;
-  long nanoseconds = 0, unit = 100000000;
-  if (negative) text++, length--;
-  size_t whole = 0;
-  while (whole < length && text[whole] != '.') whole++;
-  if (!decimal(text, whole, &seconds)) return false;
-  for (size_t i = whole + 1; i < length; i++, unit /= 10) {
-    if (text[i] < '0' || text[i] > '9') return false;
-    nanoseconds += (text[i] - '0') * unit;
-  }
-  time->tv_sec = negative ? -(time_t)seconds : (time_t)seconds;
-  time->tv_nsec = nanoseconds;
-  if (negative && nanoseconds > 0) {
-    time->tv_sec -= 1;
-    time->tv_nsec = 1000000000 - nanoseconds;
-  }
-  return true;
-}
-
 static uint64_t padding_of(uint64_t size) { return (BLOCK - size % BLOCK) % BLOCK; }
 
 /* ---- extended headers ---- */
@@ -226,26 +161,26 @@ static int pax_record(struct tar_reader *reader, struct pax *pax, const char *ke
   if (length == 0) return 0;
   if (strcmp(key, "path") == 0) pax->path = value;
   else if (strcmp(key, "linkpath") == 0) pax->link = value;
-  else if (strcmp(key, "uid") == 0) ok = pax->has_uid = decimal(value, length, &pax->uid);
-  else if (strcmp(key, "gid") == 0) ok = pax->has_gid = decimal(value, length, &pax->gid);
-  else if (strcmp(key, "size") == 0) ok = pax->has_size = decimal(value, length, &pax->size);
-  else if (strcmp(key, "mtime") == 0) ok = pax->has_mtime = pax_time(value, length, &pax->mtime);
-  else if (strcmp(key, "atime") == 0) ok = pax->has_atime = pax_time(value, length, &pax->atime);
+  else if (strcmp(key, "uid") == 0) ok = pax->has_uid = tar_decimal(value, length, &pax->uid);
+  else if (strcmp(key, "gid") == 0) ok = pax->has_gid = tar_decimal(value, length, &pax->gid);
+  else if (strcmp(key, "size") == 0) ok = pax->has_size = tar_decimal(value, length, &pax->size);
+  else if (strcmp(key, "mtime") == 0) ok = pax->has_mtime = tar_time(value, length, &pax->mtime);
+  else if (strcmp(key, "atime") == 0) ok = pax->has_atime = tar_time(value, length, &pax->atime);
   else if (strcmp(key, "GNU.sparse.major") == 0) pax->sparse_major = value;
   else if (strcmp(key, "GNU.sparse.minor") == 0) pax->sparse_minor = value;
   else if (strcmp(key, "GNU.sparse.name") == 0) pax->sparse_name = value;
   else if (strcmp(key, "GNU.sparse.map") == 0) pax->sparse_map = value;
   else if (strcmp(key, "GNU.sparse.size") == 0 || strcmp(key, "GNU.sparse.realsize") == 0)
-    ok = pax->has_sparse_size = decimal(value, length, &pax->sparse_size);
+    ok = pax->has_sparse_size = tar_decimal(value, length, &pax->sparse_size);
   else if (strcmp(key, "GNU.sparse.offset") == 0) {
     /* Version 0.0 repeats these two keys, in turn. */
     uint64_t offset;
-    if (pax->sparse_pair_open || !decimal(value, length, &offset)) return bad(reader, "a sparse map is malformed");
+    if (pax->sparse_pair_open || !tar_decimal(value, length, &offset)) return bad(reader, "a sparse map is malformed");
     pax->sparse_pair_open = true;
     return push_extent(reader, offset, 0);
   } else if (strcmp(key, "GNU.sparse.numbytes") == 0) {
     uint64_t bytes;
-    if (!pax->sparse_pair_open || !decimal(value, length, &bytes)) return bad(reader, "a sparse map is malformed");
+    if (!pax->sparse_pair_open || !tar_decimal(value, length, &bytes)) return bad(reader, "a sparse map is malformed");
     pax->sparse_pair_open = false;
     reader->extents[reader->extent_count - 1].length = bytes;
   }
@@ -259,7 +194,7 @@ static int pax_parse(struct tar_reader *reader, struct pax *pax, char *text, siz
   while (text < end) {
     char *space = memchr(text, ' ', (size_t)(end - text));
     uint64_t size = 0;
-    if (!space || !decimal(text, (size_t)(space - text), &size)) return bad(reader, "a PAX record has no length");
+    if (!space || !tar_decimal(text, (size_t)(space - text), &size)) return bad(reader, "a PAX record has no length");
     if (size > (uint64_t)(end - text) || size < (uint64_t)(space - text) + 4) return bad(reader, "a PAX record's length is wrong");
     char *last = text + size - 1;
     if (*last != '\n') return bad(reader, "a PAX record does not end where it says");
@@ -312,7 +247,7 @@ static int old_gnu_pieces(struct tar_reader *reader, const char *at, int count, 
       *ended = true;
       break;
     }
-    if (!numeric(at, 12, &offset) || !numeric(at + 12, 12, &length) || offset < 0 || length < 0)
+    if (!tar_numeric(at, 12, &offset) || !tar_numeric(at + 12, 12, &length) || offset < 0 || length < 0)
       return bad(reader, "a sparse map is malformed");
     if (push_extent(reader, (uint64_t)offset, (uint64_t)length) < 0) return -1;
   }
@@ -323,7 +258,7 @@ static int old_gnu_map(struct tar_reader *reader, const char *block, uint64_t *r
   int64_t size;
   bool ended = false;
   reader->extent_count = 0;
-  if (!numeric(block + 483, 12, &size) || size < 0) return bad(reader, "a sparse file has no size");
+  if (!tar_numeric(block + 483, 12, &size) || size < 0) return bad(reader, "a sparse file has no size");
   *real_size = (uint64_t)size;
   if (old_gnu_pieces(reader, block + 386, 4, &ended) < 0) return -1;
   for (bool more = block[482] != 0; more;) {
@@ -346,7 +281,7 @@ static int map_0_1(struct tar_reader *reader, const char *text) {
   reader->extent_count = 0;
   for (;;) {
     size_t n = strcspn(text, ",");
-    if (!decimal(text, n, &pair[have])) return bad(reader, "a sparse map is malformed");
+    if (!tar_decimal(text, n, &pair[have])) return bad(reader, "a sparse map is malformed");
     if (have == 1 && push_extent(reader, pair[0], pair[1]) < 0) return -1;
     have ^= 1;
     if (text[n] == 0) break;
@@ -375,7 +310,7 @@ static int map_1_0(struct tar_reader *reader) {
         digits[length++] = block[i];
         continue;
       }
-      if (!decimal(digits, length, &value)) return bad(reader, "a sparse map is malformed");
+      if (!tar_decimal(digits, length, &value)) return bad(reader, "a sparse map is malformed");
       length = 0;
       if (numbers == 0) {
         if (value > EXTENTS_MAX) return bad(reader, "a sparse file has too many pieces");
@@ -432,7 +367,7 @@ static bool checksum_ok(const char *block) {
     sum += (unsigned char)c;
     sum_signed += (signed char)c;
   }
-  return octal(block + 148, 8, &said) && (said == sum || said == sum_signed);
+  return tar_octal(block + 148, 8, &said) && (said == sum || said == sum_signed);
 }
 
 /* 1 and a header in `raw`, 0 at the end of the archive. */
@@ -461,11 +396,11 @@ static int basic_fields(struct tar_reader *reader, const struct raw *raw, struct
   int64_t mode, uid, gid, mtime, major = 0, minor = 0;
   bool ustar = memcmp(raw->magic, "ustar\0", 6) == 0;
   bool gnu = memcmp(raw->magic, "ustar  ", 7) == 0;
-  if (!numeric(raw->mode, 8, &mode) || !numeric(raw->uid, 8, &uid) || !numeric(raw->gid, 8, &gid) || !numeric(raw->size, 12, size) ||
-      !numeric(raw->mtime, 12, &mtime))
+  if (!tar_numeric(raw->mode, 8, &mode) || !tar_numeric(raw->uid, 8, &uid) || !tar_numeric(raw->gid, 8, &gid) || !tar_numeric(raw->size, 12, size) ||
+      !tar_numeric(raw->mtime, 12, &mtime))
     return bad(reader, "a header's number is malformed");
   if (*size < 0) return bad(reader, "an entry's size is negative");
-  if ((ustar || gnu) && (raw->type == '3' || raw->type == '4') && (!numeric(raw->major, 8, &major) || !numeric(raw->minor, 8, &minor)))
+  if ((ustar || gnu) && (raw->type == '3' || raw->type == '4') && (!tar_numeric(raw->major, 8, &major) || !tar_numeric(raw->minor, 8, &minor)))
     return bad(reader, "a device number is malformed");
   /* The kernel's device numbers are 12 and 20 bits; what does not fit would silently become another device. */
   if (major < 0 || major > 0xfff || minor < 0 || minor > 0xfffff) return bad(reader, "a device number is out of range");

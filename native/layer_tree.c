@@ -11,6 +11,7 @@
 #include <sys/xattr.h>
 
 #include "layer_walk.h"
+#include "layer_whiteout.h"
 #include "util.h"
 #include "wire.h"
 
@@ -65,14 +66,14 @@ int tree_open(struct tree *tree) {
   return 0;
 }
 
-static void forget_parent(struct tree *tree) {
+void tree_forget_parent(struct tree *tree) {
   if (tree->parent >= 0) close(tree->parent);
   tree->parent = -1;
   tree->parent_known = false;
 }
 
 void tree_close(struct tree *tree) {
-  forget_parent(tree);
+  tree_forget_parent(tree);
   for (size_t i = 0; i < tree->time_count; i++) free(tree->times[i].path);
   free(tree->times);
   tree->times = NULL;
@@ -80,11 +81,10 @@ void tree_close(struct tree *tree) {
   written_free(&tree->written);
 }
 
-/* The parent's descriptor stays open as long as the entries are neighbours, which in a tar they mostly are. */
-static int use_parent(struct tree *tree, const char *path) {
+int tree_use_parent(struct tree *tree, const char *path) {
   struct stat st;
   if (tree->parent_known && strcmp(tree->parent_path, path) == 0) return 0;
-  forget_parent(tree);
+  tree_forget_parent(tree);
   int fd = walk(tree, path, true);
   if (fd < 0) return -1;
   tree->parent = fd;
@@ -97,7 +97,7 @@ static int use_parent(struct tree *tree, const char *path) {
   return 0;
 }
 
-static int fail_walk(const char *path, const char *what) {
+int tree_fail_walk(const char *path, const char *what) {
   switch (errno) {
     case EXDEV:
       return tree_refuse("layer-path", path, "it leads out of the root through a symlink");
@@ -305,7 +305,7 @@ static int place_root(struct tree *tree, const struct tar_entry *entry) {
   struct owner owner;
   if (entry->type != '5') return tree_refuse("layer-path", "/", "the root can only be a directory");
   if (owner_of(tree, entry, "/", &owner) < 0) return -1;
-  forget_parent(tree);
+  tree_forget_parent(tree);
   if (fchown(tree->root, owner.uid, owner.gid) < 0) return fail("layer-owner", "fchown", "/");
   if (fchmod(tree->root, entry->mode) < 0) return fail("layer-mode", "fchmod", "/");
   if (set_xattrs(tree, tree->root, NULL, entry, "/") < 0) return -1;
@@ -342,7 +342,7 @@ static int place_link(struct place *p) {
   if (target[0] == 0) return tree_refuse("layer-path", p->path, "a hard link to the root is not possible");
   const char *name = split(target);
   cleanup_close int from = walk(p->tree, target, false);
-  if (from < 0) return errno == ENOENT ? tree_refuse("layer-path", p->path, "its hard link's target is not in this layer") : fail_walk(p->path, "link");
+  if (from < 0) return errno == ENOENT ? tree_refuse("layer-path", p->path, "its hard link's target is not in this layer") : tree_fail_walk(p->path, "link");
   int result = link_from(p, from, name);
   if (result == 0) return 0;
   if (result > 0) return -1; /* Said already. */
@@ -394,55 +394,6 @@ static int place_node(struct place *p) {
   return utimensat(tree->parent, p->base, times, AT_SYMLINK_NOFOLLOW) < 0 ? fail("layer-times", "utimensat", p->path) : 0;
 }
 
-/* ---- whiteouts ---- */
-
-/*
- * A whiteout hides lower layers only (image-spec, layer.md, "Whiteouts"), and may come after an entry for the same path in
- * its own layer. So what this layer wrote stays, whatever the order.
- */
-static int whiteout_overlay(struct tree *tree, const char *path, const char *name) {
-  struct stat st;
-  if (name == NULL) {
-    forget_parent(tree);
-    cleanup_close int fd = walk(tree, path, true);
-    if (fd < 0) return fail_walk(path, "openat");
-    return mark_opaque(tree, fd) < 0 ? fail("layer-opaque", "setxattr", path) : 0;
-  }
-  if (use_parent(tree, path) < 0) return fail_walk(path, "openat");
-  if (fstatat(tree->parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-    if (errno != ENOENT) return fail("layer-whiteout", "fstatat", path);
-    return mknodat(tree->parent, name, S_IFCHR, makedev(0, 0)) < 0 ? fail("layer-whiteout", "mknodat", path) : 0;
-  }
-  if (!S_ISDIR(st.st_mode)) return 0;
-  return make_opaque(tree, tree->parent, name) < 0 ? fail("layer-opaque", "setxattr", path) : 0;
-}
-
-static int whiteout_delete(struct tree *tree, const char *path, const char *name) {
-  struct stat parent, child;
-  cleanup_close int fd = walk(tree, path, false);
-  if (fd < 0) return errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? 0 : fail_walk(path, "openat");
-  tree->directory_removed = true;
-  forget_parent(tree);
-  if (name == NULL) return remove_unwritten(tree, fd, ".") < 0 ? fail("layer-whiteout", "unlinkat", path) : 0;
-  if (fstat(fd, &parent) < 0) return fail("layer-whiteout", "fstat", path);
-  if (!written_has(&tree->written, parent.st_dev, parent.st_ino, name))
-    return remove_all(fd, name) < 0 ? fail("layer-whiteout", "unlinkat", path) : 0;
-  if (fstatat(fd, name, &child, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : fail("layer-whiteout", "fstatat", path);
-  if (!S_ISDIR(child.st_mode)) return 0;
-  return remove_unwritten(tree, fd, name) < 0 ? fail("layer-whiteout", "unlinkat", path) : 0;
-}
-
-static int place_whiteout(struct tree *tree, const char *parent, const char *base) {
-  const char *name = base + 4;
-  if (strcmp(base, ".wh..wh..opq") == 0) name = NULL;
-  /* AUFS's own book-keeping (.wh..wh.plnk, .wh..wh.aufs): nothing of the image. */
-  else if (strncmp(base, ".wh..wh.", 8) == 0) return 0;
-  else if (*name == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
-    return tree_refuse("layer-path", parent, "a whiteout names no entry, or its own directory");
-  }
-  return tree->overlay ? whiteout_overlay(tree, parent, name) : whiteout_delete(tree, parent, name);
-}
-
 int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_entry *entry) {
   char path[TREE_PATH_MAX], parent[TREE_PATH_MAX + 1];
   struct place p = {.tree = tree, .reader = reader, .entry = entry, .path = path};
@@ -453,7 +404,7 @@ int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_en
   p.base = split(parent);
   if (strlen(p.base) > 255) return tree_refuse("layer-path", path, "its name is too long");
   if (strncmp(p.base, ".wh.", 4) == 0) return place_whiteout(tree, parent, p.base);
-  if (use_parent(tree, parent) < 0) return fail_walk(path, "openat");
+  if (tree_use_parent(tree, parent) < 0) return tree_fail_walk(path, "openat");
   if (owner_of(tree, entry, path, &p.owner) < 0) return -1;
 
   int result = entry->type == '0' ? place_file(&p) : entry->type == '5' ? place_directory(&p) : entry->type == '1' ? place_link(&p) : place_node(&p);
@@ -477,7 +428,7 @@ int tree_finish(struct tree *tree) {
     strcpy(parent, time->path);
     const char *base = split(parent);
     if (!tree->parent_known || strcmp(tree->parent_path, parent) != 0) {
-      forget_parent(tree);
+      tree_forget_parent(tree);
       int fd = walk(tree, parent, false);
       if (fd < 0 && tree->directory_removed) continue; /* It was there once, and a later entry took it away. */
       if (fd < 0) return fail("layer-times", "openat", time->path);

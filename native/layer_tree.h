@@ -61,6 +61,16 @@ int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_en
 /* Sets the times of directories, which writing into them has changed. 0, or -1 after fail(). */
 int tree_finish(struct tree *tree);
 
+/*
+ * Makes tree->parent the directory of that path, with what is missing on the way. It stays open as long as the entries are
+ * neighbours, which in a tar they mostly are. -1 with errno, for tree_fail_walk.
+ */
+int tree_use_parent(struct tree *tree, const char *path);
+/* After something that may have been on its way was replaced. */
+void tree_forget_parent(struct tree *tree);
+/* Says why a directory could not be reached. Always -1. */
+int tree_fail_walk(const char *path, const char *call);
+
 /* As fail(), with a reason in words: for what is wrong with the archive and not with the machine. Always -1. */
 int tree_refuse(const char *stage, const char *path, const char *reason);
 /* Fails with what the reader says: layer-parse, layer-limit, layer-decode or layer-read. Always -1. */

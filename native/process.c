@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -124,10 +125,19 @@ static int open_pty(const struct plan *plan, struct stdio *stdio, int sync) {
   return 0;
 }
 
+int process_console(void) {
+  /* By descriptor: whatever a mount over /dev brought along is not followed. */
+  cleanup_close int target = open("/dev/console", O_RDONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
+  char path[64];
+  if (target < 0) return fail("tty", "open", "/dev/console");
+  snprintf(path, sizeof path, "/proc/self/fd/%d", target);
+  return mount("/proc/self/fd/0", path, NULL, MS_BIND, NULL) < 0 ? fail("tty", "mount", "/dev/console") : 0;
+}
+
 int process_stdio(const struct plan *plan, struct stdio *stdio, bool tty, int sync) {
   if (setsid() < 0 && errno != EPERM) return fail("stdio", "setsid", "");
   if (tty && open_pty(plan, stdio, sync) < 0) return -1;
-  if (stdio->in < 0) stdio->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  if (stdio->in < 0) stdio->in = open("/dev/null", O_RDWR | O_CLOEXEC);
   if (stdio->in < 0) return fail("stdio", "open", "/dev/null");
   const struct op *user = plan_find(plan, "user");
   uid_t uid = user ? (uid_t)op_number(user, 1, 0) : 0;

@@ -10,6 +10,8 @@
  * them as its standard streams. For a pty the master is sent over sync. 0, or -1 after fail().
  */
 int process_stdio(const struct plan *plan, struct stdio *stdio, bool tty, int sync);
+/* Puts the pty, by now the standard input, on /dev/console as well: for a container's first process. 0, or -1 after fail(). */
+int process_console(void);
 /*
  * cwd, limits, groups and user, capabilities, seccomp, in the order in which each can still be done; then exec.
  * Returns only when that failed, after fail(): stage "exec" when it was the command itself.

@@ -54,7 +54,24 @@ static int open_parent(int root, const char *path, const char **name) {
   return open_in(root, parent, O_PATH | O_DIRECTORY);
 }
 
-int make_directories(int root, const char *path, unsigned mode) {
+static int make_directories_by(int root, const char *path, unsigned mode, int links);
+
+/* The name is there and yet cannot be opened: a link that dangles. What it leads to is made, as the container would see it. */
+static int make_link_target(int root, int parent, const char *name, const char *part, unsigned mode, int links) {
+  char target[4096], path[8192];
+  ssize_t n = readlinkat(parent, name, target, sizeof target - 1);
+  if (n < 0) return -1;
+  target[n] = 0;
+  size_t above = strlen(part) - strlen(name);
+  int length = target[0] == '/' ? snprintf(path, sizeof path, "%s", target) : snprintf(path, sizeof path, "%.*s%s", (int)above, part, target);
+  if (length >= (int)sizeof path || links == 0) {
+    errno = ELOOP;
+    return -1;
+  }
+  return make_directories_by(root, path, mode, links - 1);
+}
+
+static int make_directories_by(int root, const char *path, unsigned mode, int links) {
   char part[4096];
   size_t length = strlen(path);
   if (length >= sizeof part) {
@@ -71,10 +88,13 @@ int make_directories(int root, const char *path, unsigned mode) {
     const char *name;
     cleanup_close int parent = open_parent(root, part, &name);
     if (parent < 0) return -1;
-    if (mkdirat(parent, name, mode) < 0 && errno != EEXIST) return -1;
+    if (mkdirat(parent, name, mode) == 0) continue;
+    if (errno != EEXIST || make_link_target(root, parent, name, part, mode, links) < 0) return -1;
   }
   return 0;
 }
+
+int make_directories(int root, const char *path, unsigned mode) { return make_directories_by(root, path, mode, 10); }
 
 /* mkdir of the last name in a parent that is there, which is nearly always so: opened. -1 with errno otherwise. */
 static int make_last(int root, const char *path) {

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -130,7 +131,7 @@ static _Noreturn void child_main(struct monitor *monitor, int sync) {
   bool tty = monitor->session.tty;
   wire_open(sync, false);
   signal(SIGPIPE, SIG_DFL);
-  if (child_setup(monitor, sync) == 0 && process_stdio(monitor->plan, &monitor->stdio, tty, sync) == 0)
+  if (child_setup(monitor, sync) == 0 && process_stdio(monitor->plan, &monitor->stdio, tty, sync) == 0 && (!tty || process_console() == 0))
     process_exec(monitor->plan, getppid() == 0 ? 1 : getppid());
   _exit(127);
 }
@@ -252,6 +253,14 @@ static int listen_ports(struct monitor *monitor) {
   return 0;
 }
 
+/* Every forwarded connection takes several. Only now: the container keeps what we were started with. */
+static void raise_descriptors(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 /* Everything up to the running container. */
 static int start(struct monitor *monitor) {
   const struct plan *plan = monitor->plan;
@@ -272,6 +281,7 @@ static int start(struct monitor *monitor) {
   }
   monitor->session.pid = child;
   close(sync[1]);
+  raise_descriptors();
   for (size_t i = 0; i < monitor->cgroup_count; i++) close(monitor->cgroups[i]);
   cleanup_closep(&monitor->stdio.in);
   cleanup_closep(&monitor->stdio.out);
