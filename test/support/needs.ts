@@ -9,12 +9,10 @@ const said = new Set<string>();
 /** Under this nothing may be left out: what cannot run has failed. CI sets it where everything is installed. */
 const mustWork = process.env['CTR_MUST_WORK'] === '1';
 
-type Body = () => void | Promise<void>;
-
 /** Jest's own, or what leaves its tests out. */
 export interface Suite {
-  describe(name: string, body: () => void): void;
-  test(name: string, body: Body, timeoutMs?: number): void;
+  readonly describe: typeof jestDescribe.skip;
+  readonly test: typeof jestTest.skip;
 }
 
 /**
@@ -22,19 +20,18 @@ export interface Suite {
  *
  * @param wants - `root`; `registry` and `docker` for the servers that `.ci/run` starts (see `peers.ts`); anything else is a
  * program that must be in the PATH.
- * @returns `describe` and `test` that run here, or are left out with the reason printed. Under `CTR_MUST_WORK=1` they fail
- * instead.
+ * @returns `describe` and `test` that run here, or are left out with the reason printed. Under `CTR_MUST_WORK=1` the
+ * file fails instead.
  */
 export function needs(...wants: readonly string[]): Suite {
   const missing = wants.map(lack).filter(reason => reason !== undefined);
   if (missing.length === 0) return { describe: jestDescribe, test: jestTest };
   const reason = missing.join('; ');
   if (mustWork) {
-    const fail = (name: string): void =>
-      jestTest(name, () => {
-        throw new Error(`CTR_MUST_WORK=1, but ${reason}`);
-      });
-    return { describe: fail, test: fail };
+    // One failure for the file, which says why; what it would have tested is left out all the same.
+    jestTest(`has what it needs: ${wants.join(', ')}`, () => {
+      throw new Error(`CTR_MUST_WORK=1, but ${reason}`);
+    });
   }
   if (!said.has(reason)) process.stderr.write(`left out: ${reason}\n`);
   said.add(reason);
