@@ -43,22 +43,38 @@ async function* rawLines(source: LogSource, options: LogOptions): AsyncGenerator
     if (start !== undefined && start.skip.has(path)) continue;
     yield* linesOf(path, start?.path === path ? start.offset : 0, options.signal);
   }
-  let inode = inodeOf(source.path);
-  let offset = start?.path === source.path ? start.offset : 0;
-  for (;;) {
-    const last = over || end === undefined;
-    const reader = new LineReader(offset);
-    yield* reader.lines(source.path, options.signal);
-    offset = reader.offset;
-    if (last) return;
-    await change(source.path, end, options.signal);
-    const now = inodeOf(source.path);
-    if (inode !== undefined && now !== inode) {
-      // Rotated: first the rest of what is now `.1`, if it is still there.
-      if (existsSync(`${source.path}.1`)) yield* linesOf(`${source.path}.1`, offset, options.signal);
-      offset = 0;
+  yield* currentLines(source, start?.path === source.path ? start.offset : 0, end, () => over, options.signal);
+}
+
+/** The current file, and with `end` what is written to it, over rotations, until that has come. */
+async function* currentLines(
+  source: LogSource,
+  from: number,
+  end: Promise<unknown> | undefined,
+  isOver: () => boolean,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<string, void, undefined> {
+  const watch = end === undefined ? undefined : new FileWatch(source.path);
+  try {
+    let inode = inodeOf(source.path);
+    for (let offset = from; ;) {
+      const last = isOver() || end === undefined;
+      watch?.arm();
+      const reader = new LineReader(offset);
+      yield* reader.lines(source.path, signal);
+      offset = reader.offset;
+      if (last) return;
+      await watch?.next(end, signal);
+      const now = inodeOf(source.path);
+      if (inode !== undefined && now !== inode) {
+        // Rotated: first the rest of what is now `.1`, if it is still there.
+        if (existsSync(`${source.path}.1`)) yield* linesOf(`${source.path}.1`, offset, signal);
+        offset = 0;
+      }
+      inode = now;
     }
-    inode = now;
+  } finally {
+    watch?.close();
   }
 }
 
@@ -154,28 +170,55 @@ function parseLine(text: string): LogLine | undefined {
   }
 }
 
-/** Waits for the file to change, the container to end, or a while. */
-async function change(path: string, end: Promise<unknown> | undefined, signal: AbortSignal | undefined): Promise<void> {
-  const done = new AbortController();
-  let watcher: FSWatcher | undefined;
-  const changed = new Promise<void>(resolve => {
+/** Tells when a file has changed since it was armed, so that a change during the reading is not missed. */
+class FileWatch {
+  readonly #path: string;
+  #watcher: FSWatcher | undefined;
+  #inode: number | undefined;
+  #changed = false;
+  #wake = (): void => {};
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** From now on changes count. A file that was rotated is another one, and is watched anew. */
+  arm(): void {
+    this.#changed = false;
+    const inode = inodeOf(this.#path);
+    if (this.#watcher !== undefined && inode === this.#inode) return;
+    this.close();
+    this.#inode = inode;
     try {
-      watcher = watch(path, () => resolve());
-      watcher.on('error', () => resolve());
+      this.#watcher = watch(this.#path, () => this.#tell());
+      this.#watcher.on('error', () => this.#tell());
     } catch {
-      // Not there before the first byte, or no watches left: the poll below sees it.
+      // Not there before the first byte, or no watches left: then it is looked at now and then.
     }
-  });
-  try {
-    const poll = sleep(
-      watcher === undefined ? 20 : POLL_MS,
-      signal === undefined ? done.signal : AbortSignal.any([signal, done.signal]),
-    );
-    await Promise.race([changed, poll, ...(end === undefined ? [] : [end])]);
+  }
+
+  /** Resolves at the next change, the end, or after a while, since not every file system sends notices. */
+  async next(end: Promise<unknown>, signal: AbortSignal | undefined): Promise<void> {
+    if (this.#changed) return;
+    const done = new AbortController();
+    const either = signal === undefined ? done.signal : AbortSignal.any([signal, done.signal]);
+    const poll = sleep(this.#watcher === undefined ? 20 : POLL_MS, either);
     poll.catch(() => {}); // Ended below.
-  } finally {
-    watcher?.close();
-    done.abort();
+    try {
+      await Promise.race([new Promise<void>(resolve => (this.#wake = resolve)), poll, end]);
+    } finally {
+      done.abort();
+    }
+  }
+
+  close(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+  }
+
+  #tell(): void {
+    this.#changed = true;
+    this.#wake();
   }
 }
 
