@@ -32,6 +32,8 @@ export interface ApplyOptions extends AbortOptions {
   readonly maxEntries?: number;
   /** Whose ids the files get. Default: those in the archive. */
   readonly idMaps?: { readonly uids: readonly IdRange[]; readonly gids: readonly IdRange[] };
+  /** Everything belongs to this process's user: in a user namespace with a single id, nothing else is possible. */
+  readonly ignoreOwners?: boolean;
   /** Marks of overlayfs as `user.overlay.*`, for mounts with `userxattr` in a user namespace. */
   readonly userXattrs?: boolean;
   /** Everything is on disk when the call returns. */
@@ -101,6 +103,7 @@ function makePlan(
     .op('limits', maxBytes, maxEntries);
   for (const { inside, outside, count } of idMaps?.uids ?? []) plan.op('idmap', 'uid', inside, outside, count);
   for (const { inside, outside, count } of idMaps?.gids ?? []) plan.op('idmap', 'gid', inside, outside, count);
+  if (options.ignoreOwners) plan.op('owners', 'ignore');
   if (options.durable) plan.op('sync');
 
   const compression = sniffCompression(head);

@@ -1,4 +1,4 @@
-import { LimitError, ParseError } from '../errors.js';
+import { isEngineError, LimitError, ParseError, type ErrorCode } from '../errors.js';
 import { isConfig, isLayer, type Descriptor } from '../oci/descriptor.js';
 import {
   chainIds,
@@ -54,17 +54,27 @@ export async function bringIn(arrival: Arrival, options: ArrivalOptions): Promis
   checkLayers(manifest, config, origin);
 
   const lease = store.leases.create({ ttlMs: RETRY_MS });
-  lease.add('content', manifest.config.digest);
-  lease.add('content', arrival.manifest.digest);
-  // A transfer that fails keeps its lease: what has arrived whole stays for a retry until the lease runs out.
-  await store.content.put(arrival.configBytes, manifest.config.digest);
-  await store.content.put(arrival.manifestBytes, arrival.manifest.digest);
-  const facts = factsOf(options.catalog);
-  const layers = await transferLayers(layerSources(arrival, manifest, config), { ...options, lease, facts });
-  const change = await options.catalog.put(makeRecord(arrival, manifest, config, layers), arrival.tags, signal);
-  lease.release();
-  return change;
+  const renewal = setInterval(() => lease.renew(), RETRY_MS / 4).unref();
+  try {
+    lease.add('content', manifest.config.digest);
+    lease.add('content', arrival.manifest.digest);
+    await store.content.put(arrival.configBytes, manifest.config.digest);
+    await store.content.put(arrival.manifestBytes, arrival.manifest.digest);
+    const facts = factsOf(options.catalog);
+    const layers = await transferLayers(layerSources(arrival, manifest, config), { ...options, lease, facts });
+    const record = await options.catalog.put(makeRecord(arrival, manifest, config, layers), arrival.tags, signal);
+    lease.release();
+    return record;
+  } catch (error) {
+    // What arrived whole stays for a retry until the lease runs out, unless another try would end in the same.
+    if (isEngineError(error) && hopeless.has(error.code)) lease.release();
+    throw error;
+  } finally {
+    clearInterval(renewal);
+  }
 }
+
+const hopeless: ReadonlySet<ErrorCode> = new Set(['CTR_INTEGRITY', 'CTR_PARSE', 'CTR_LIMIT', 'CTR_NOT_FOUND']);
 
 /** Gives names to an image that is here already; `undefined` when something of it is missing. */
 export async function nameAgain(
@@ -82,6 +92,8 @@ export async function nameAgain(
     contents.every(digest => store.content.stat(digest) !== undefined) &&
     snapshots.every(chainId => store.snapshots.has(chainId));
   if (!whole) return undefined;
+  const has = catalog.tagsOf(record);
+  if (tags.every(tag => has.includes(tag))) return record;
   return catalog.put({ ...record, updated: new Date().toISOString() }, tags, signal);
 }
 

@@ -8,6 +8,7 @@ import { choosePlatform, compatiblePlatforms, formatPlatform, normalizePlatform 
 import type { Reference } from '../oci/reference.js';
 import type { Registry } from '../registry/registry.js';
 import { bringIn, checkManifest, type ArrivalOptions } from './arrival.js';
+import { chunksOf } from './chunks.js';
 import type { ImageRecord } from './record.js';
 
 /** An index may list indexes; nobody nests them deeper. */
@@ -39,8 +40,8 @@ export async function pullImage(plan: PullPlan): Promise<ImageRecord> {
       repoDigests: [`${reference.repository}@${found.top.digest}`],
       source: reference.familiar(),
       // Whoever stores it digests it.
-      blob: (descriptor, offset, mine) =>
-        registry.blob(path, descriptor, { signal: mine, offset, call: plan.call, verify: false }),
+      blob: async (descriptor, offset, mine) =>
+        chunksOf(await registry.blob(path, descriptor, { signal: mine, offset, call: plan.call, verify: false })),
     },
     { ...plan, signal },
   );

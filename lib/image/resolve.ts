@@ -82,8 +82,8 @@ export class Resolver {
 
   #views(record: ImageRecord, chain: readonly Digest[]): LayerView[] {
     const dirs = this.#store.snapshots.lowers(chain);
-    // Where snapshots are whole trees there is one directory, and nothing is left to be hidden.
-    if (dirs.length !== record.layers.length) return dirs.map(dir => ({ dir, opaque: [] }));
+    // Elsewhere a snapshot is the whole tree, and nothing is left to be hidden.
+    if (this.#store.snapshots.driver !== 'overlay') return dirs.map(dir => ({ dir, opaque: [] }));
     const topFirst = [...record.layers].reverse();
     return dirs.map((dir, i) => ({ dir, opaque: topFirst[i]?.opaque ?? [] }));
   }

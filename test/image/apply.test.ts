@@ -502,6 +502,31 @@ describe('a layer that cannot be unpacked', () => {
   });
 });
 
+describe('in a user namespace with a single id', () => {
+  needs('unshare').test('owners and devices are left out, overlayfs is told in user.*', () => {
+    using cell = new Cell();
+    const hostile = archive(
+      entry({ name: 'dir/', type: '5', mode: '0000755', uid: '0001750' }),
+      entry({ name: 'null', type: '3', device: ['0000001', '0000003'] }),
+      entry({ name: 'dir/.wh..wh..opq' }),
+      entry({ name: '.wh.gone' }),
+      entry({ name: 'dir/file', uid: '0001750', body: 'x' }),
+    );
+    const script = `
+      import { applyLayer } from ${JSON.stringify(new URL('../../lib/image/apply.js', import.meta.url).href)};
+      const content = (async function* () { yield Buffer.from(${JSON.stringify(hostile.toString('base64'))}, 'base64'); })();
+      const options = { whiteouts: 'overlay', call: 'images.pull', userXattrs: true, ignoreOwners: true };
+      console.log(JSON.stringify(await applyLayer({ content, target: ${JSON.stringify(cell.root)}, ...options })));`;
+    const node = [process.execPath, '--input-type=module', '--eval', script];
+    const applied: unknown = JSON.parse(
+      execFileSync('unshare', ['--user', '--map-root-user', ...node], { encoding: 'utf8' }),
+    );
+    expect(applied).toMatchObject({ entries: 5, skippedDevices: 1, opaque: ['dir'] });
+    expect(statSync(cell.path('dir/file')).uid).toBe(process.getuid?.());
+    expect(lstatSync(cell.path('gone')).isCharacterDevice()).toBe(true);
+  });
+});
+
 describe('ids', () => {
   const range = (
     inside: number,

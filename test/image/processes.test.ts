@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -11,6 +11,7 @@ import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import { ImageCollection } from '../../lib/image/images.js';
 import { hostPlatform } from '../../lib/oci/platform.js';
 import { Place } from '../store/place.js';
+import { needs } from '../support/needs.js';
 import { TestRegistry } from '../support/registry.js';
 import { tar } from './fixtures.js';
 
@@ -39,11 +40,12 @@ afterEach(async () => {
   await place[Symbol.asyncDispose]();
 });
 
-/** Another process that pulls into our store. */
-function start(): { child: ChildProcess; lines: AsyncIterable<string>; ended: Promise<unknown[]> } {
+/** Another process that pulls into our store; `wrapper` is a command that starts it. */
+function start(...wrapper: string[]): { child: ChildProcess; lines: AsyncIterable<string>; ended: Promise<unknown[]> } {
   const program = fileURLToPath(new URL('./children/pull.js', import.meta.url));
   const args = [program, place.at('root'), place.at('run'), `${registry.host}/app:1`];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [command = '', ...rest] = [...wrapper, process.execPath, ...args];
+  const child = spawn(command, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
   children.push(child);
   return {
     child,
@@ -112,3 +114,18 @@ test('what a killed process had downloaded is not downloaded again', async () =>
   await new ImageCollection({ store }).pull(`${registry.host}/app:1`);
   expect(registry.seen(blob).at(-1)?.headers.range).toMatch(/^bytes=[1-9]\d*-$/);
 });
+
+needs('root', 'unshare').test(
+  'a disk that is full is told, with what to do, and nothing of the image is there',
+  async () => {
+    registry.putImage('app', '1', { layers, platform });
+    mkdirSync(place.at('root'));
+    // Mounted in a namespace of its own, which goes with the process.
+    const script = `mount -t tmpfs -o size=4m tmpfs ${place.at('root')} && exec "$@"`;
+    const { lines } = start('unshare', '--mount', '--propagation', 'private', 'sh', '-c', script, 'sh');
+    const said: string[] = [];
+    for await (const line of lines) said.push(line);
+    expect(said.at(-1)).toMatch(/^failed CTR_SYSCALL .*ENOSPC.*The disk of the store is full/);
+    expect(said.at(-2)).toBe('left 0 images, 0 snapshots');
+  },
+);
