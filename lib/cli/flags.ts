@@ -11,14 +11,12 @@ export interface Flag<V> {
   readonly bare?: string;
   /** The initial value as help tells it. */
   readonly shown?: string;
-  /** @throws {@link BadValue} */
-  readonly parse: (text: string, before: V) => V;
+  /** A method, so that flags of all types fit into one table. @throws {@link BadValue} */
+  parse(text: string, before: V): V;
 }
 
-// A flag both takes and gives its value, so only `any` admits flags of all types into one table.
 /** Flags by their long names. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export type Flags = Readonly<Record<string, Flag<any>>>;
+export type Flags = Readonly<Record<string, Flag<unknown>>>;
 
 /** What was said, by the long names of the flags. */
 export type Values<F extends Flags> = { readonly [K in keyof F]: F[K] extends Flag<infer V> ? V : never };
