@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type { Process } from '../container/process.js';
 import type { ExitStatus } from '../errors.js';
 import { signalNumber } from '../runtime/signals.js';
+import { Interrupted } from './session.js';
 import { DetachKeys, rawMode, currentSize } from './terminal.js';
 
 /** Which streams are connected, and how. */
@@ -36,9 +37,12 @@ export async function converse(
     forward(inside.stdout, streams.stdout && process.stdout),
     forward(inside.stderr, streams.stderr && process.stderr),
   ]);
-  await started;
+  drained.catch(() => {}); // Heard of below, once it has started.
   const undo: (() => void)[] = [];
   try {
+    // At once: a signal that comes before it has started is for it as well.
+    if (streams.proxySignals) undo.push(proxySignals(inside, started));
+    await started;
     const left = new Promise<'detached'>(resolve => undo.push(...connect(inside, streams, () => resolve('detached'))));
     return await Promise.race([left, ended(inside, drained)]);
   } finally {
@@ -53,29 +57,44 @@ export function exitCodeOf(outcome: Outcome): number {
 }
 
 async function ended(inside: Process, drained: Promise<unknown>): Promise<ExitStatus> {
-  const status = await inside.wait();
-  await drained;
+  const [status] = await Promise.all([inside.wait(), drained]);
   return status;
 }
 
-/** Resolves when the last byte was handed on. What nobody wants is read all the same: it would hold the process back. */
+/**
+ * Resolves when the last byte was handed on, and fails when there is nobody to hand it to any more. What nobody wants is
+ * read all the same: it would hold the process back.
+ */
 function forward(from: Readable, to: NodeJS.WriteStream | false): Promise<void> {
-  const done = new Promise<void>(resolve => from.once('close', resolve));
-  if (to === false) from.resume();
-  else from.pipe(to, { end: false });
-  return done;
+  return new Promise((resolve, reject) => {
+    from.once('close', resolve);
+    if (to === false) {
+      from.resume();
+      return;
+    }
+    from.pipe(to, { end: false });
+    to.once('error', () => {
+      // What still comes must be read, or the end of it would not be seen.
+      from.resume();
+      reject(new Interrupted('SIGPIPE'));
+    });
+  });
 }
 
 function connect(inside: Process, streams: Streams, leave: () => void): (() => void)[] {
   return [
-    ...(streams.proxySignals ? [proxySignals(inside)] : []),
     ...(streams.tty ? [followSize(inside)] : []),
     ...(streams.stdin ? [forwardInput(inside, streams, leave)] : []),
   ];
 }
 
-function proxySignals(inside: Process): () => void {
-  const listener = (signal: NodeJS.Signals): void => void inside.kill(signal);
+function proxySignals(inside: Process, started: Promise<unknown>): () => void {
+  const listener = (signal: NodeJS.Signals): void => {
+    started.then(
+      () => inside.kill(signal),
+      () => {}, // Whoever waits for the start hears why there was none.
+    );
+  };
   for (const signal of proxied) process.on(signal, listener);
   return () => {
     for (const signal of proxied) process.off(signal, listener);

@@ -46,7 +46,7 @@ export async function supervise(request: {
   readonly debug: boolean;
   readonly failure: number;
 }): Promise<number> {
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', leaveQuietly);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', error => leaveQuietly(stream, error));
   try {
     return await request.run();
   } catch (error) {
@@ -105,9 +105,10 @@ function warnOf({ debug }: Globals): (fields: object, message: string) => void {
 function nothing(): void {}
 
 /** Whoever read our output has gone: to go on would be to talk to nobody. A program in C would have died of SIGPIPE. */
-function leaveQuietly(error: NodeJS.ErrnoException): void {
-  if (error.code === 'EPIPE') process.exit(128 + constants.signals.SIGPIPE);
-  throw error;
+function leaveQuietly(stream: NodeJS.WriteStream, error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  // A command with something to clean up listens itself.
+  if (stream.listenerCount('error') === 1) process.exit(new Interrupted('SIGPIPE').exitCode);
 }
 
 const endings = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { Transform } from 'node:stream';
 import { isatty } from 'node:tty';
 
@@ -16,6 +17,9 @@ export function requireTerminal(): void {
 export function rawMode(): () => void {
   if (!process.stdin.isTTY) return () => {};
   process.stdin.setRawMode(true);
+  // Node has every line feed still become a carriage return as well. The terminal inside does so already, and programs
+  // that draw on the screen count on a bare line feed. Without stty(1) they look a little wrong, and all else works.
+  spawnSync('stty', ['-opost'], { stdio: [0, 'ignore', 'ignore'] });
   return () => void process.stdin.setRawMode(false);
 }
 

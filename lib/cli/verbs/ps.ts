@@ -83,7 +83,7 @@ function toRow({ info, record }: Listed, whole: boolean): Row {
   const image = info.imageRef.startsWith('sha256:') && !whole ? info.imageRef.slice(7, 19) : info.imageRef;
   const mounts = record.config.mounts.filter(mount => mount.type !== 'tmpfs');
   return {
-    Command: JSON.stringify(short(info.command.join(' '), 20)),
+    Command: JSON.stringify(short(info.command.map(quoted).join(' '), 20)),
     CreatedAt: formatTime(info.createdAt),
     ID: whole ? info.id : info.id.slice(0, 12),
     Image: image,
@@ -99,6 +99,11 @@ function toRow({ info, record }: Listed, whole: boolean): Row {
     State: info.state,
     Status: statusOf(info),
   };
+}
+
+/** Words with spaces are told from several words. */
+function quoted(word: string, index: number): string {
+  return index > 0 && word.includes(' ') ? `'${word}'` : word;
 }
 
 function networksOf({ config }: ContainerRecord): string[] {
