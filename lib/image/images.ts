@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 
-import { ConflictError, NotFoundError, ParseError } from '../errors.js';
+import { NotFoundError, ParseError } from '../errors.js';
 import { MAX_CONFIG_BYTES } from '../oci/image-spec.js';
-import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.js';
+import { hostPlatform, parsePlatform } from '../oci/platform.js';
 import { parseReference } from '../oci/reference.js';
 import type { CredentialProvider } from '../registry/credentials.js';
 import { Registry, type RegistryOptions } from '../registry/registry.js';
@@ -12,7 +12,6 @@ import type {
   AbortOptions,
   Digest,
   EngineEvents,
-  Filter,
   Labels,
   Operation,
   PlatformString,
@@ -23,19 +22,13 @@ import { operation, type Report } from '../util/operation.js';
 import type { ArrivalOptions } from './arrival.js';
 import { Catalog } from './catalog.js';
 import { bringFromHost, type FromHostOptions } from './from-host.js';
+import { matches, type ImageFilter } from './filter.js';
 import { Image } from './image.js';
-import {
-  familiar,
-  sizeOf,
-  toDockerImage,
-  toImageInfo,
-  type DockerImage,
-  type ImageInfo,
-  type Inspected,
-} from './inspect.js';
+import { familiar, toDockerImage, toImageInfo, type DockerImage, type ImageInfo, type Inspected } from './inspect.js';
 import { loadImages } from './load.js';
-import { pullImage } from './pull.js';
+import { pullImage, pullKey } from './pull.js';
 import type { ImageRecord } from './record.js';
+import { decideRemoval, type ImageUser, type Removal } from './removal.js';
 import { Resolver, type ResolvedImage } from './resolve.js';
 import { Shared } from './shared.js';
 
@@ -55,12 +48,6 @@ export interface ImageRemoval {
   readonly untagged: readonly string[];
   /** The image's id, if it is gone. */
   readonly deleted: readonly Digest[];
-}
-
-/** A container that uses an image. */
-export interface ImageUser {
-  readonly id: string;
-  readonly running: boolean;
 }
 
 type ImageEvents = Pick<EngineEvents, 'image:pull' | 'image:load' | 'image:tag' | 'image:untag' | 'image:remove'>;
@@ -85,6 +72,8 @@ export interface ImageCollectionOptions {
   /** A layer that unpacks to more is refused. Default 64 GiB. */
   readonly maxLayerBytes?: number;
 }
+
+export type { ImageUser } from './removal.js';
 
 /** Of this process, whatever the number of engines on one store. */
 const pulls = new Shared<ImageRecord, TransferProgress>();
@@ -124,9 +113,13 @@ export class ImageCollection {
     const wanted = options.platform ?? this.#options.platform;
     const platform = wanted === undefined ? hostPlatform() : parsePlatform(wanted, call);
     const credentials = options.credentials ?? this.#options.credentials;
-    const key = [this.#store.root, reference, formatPlatform(platform), options.platform, identityOf(credentials)].join(
-      ' ',
-    );
+    const key = pullKey({
+      root: this.#store.root,
+      reference,
+      platform,
+      strict: options.platform !== undefined,
+      credentials,
+    });
     const work = async (shared: { signal: AbortSignal; report: Report<TransferProgress> }): Promise<ImageRecord> => {
       await using registry = this.#registry(reference.registryHost, credentials);
       const arrival = this.#arrival(call, shared.signal, shared.report, options.concurrency);
@@ -190,7 +183,7 @@ export class ImageCollection {
    * @param filter.name - A tag as Docker prints it, or a pattern for it.
    * @param filter.dangling - `true` for those without a tag, `false` for the others.
    */
-  async list(filter: Filter & { readonly dangling?: boolean } = {}, options: AbortOptions = {}): Promise<Image[]> {
+  async list(filter: ImageFilter = {}, options: AbortOptions = {}): Promise<Image[]> {
     options.signal?.throwIfAborted();
     const tags = this.#catalog.tags();
     return this.#catalog
@@ -203,7 +196,7 @@ export class ImageCollection {
   /**
    * Removes the images that no container uses: those without a tag or, with `dangling: false`, all of them.
    */
-  async prune(filter: Filter & { readonly dangling?: boolean } = {}, options: AbortOptions = {}): Promise<PruneReport> {
+  async prune(filter: ImageFilter = {}, options: AbortOptions = {}): Promise<PruneReport> {
     const { dangling = true, ...rest } = filter;
     const tags = this.#catalog.tags();
     const candidates = this.#catalog.list().filter(record => {
@@ -306,51 +299,16 @@ export class ImageCollection {
     const { force = false, signal } = options;
     const found = this.#catalog.find(ref, call);
     let removed = false;
-    const untagged = await this.#catalog.drop(
-      found.config,
-      (record, tags) => {
-        const names = namesMeant(ref, call, record, tags);
-        const left = [...tags, ...(names.some(name => name.includes('@')) ? record.repoDigests : [])];
-        removed = names.length === 0 || left.every(name => names.includes(name));
-        if (!removed) return { names };
-        if (names.length === 0 && !force) this.#refuseSeveral(ref, tags);
-        this.#refuseUsed(ref, record, force);
-        return 'image';
-      },
-      signal,
-    );
+    const decide = (record: ImageRecord, tags: readonly string[]): Removal => {
+      const decision = decideRemoval({ call, ref, force, record, tags, users: this.#users(record) });
+      removed = decision === 'image';
+      return decision;
+    };
+    const untagged = await this.#catalog.drop(found.config, decide, signal);
     if (untagged === undefined) throw new NotFoundError({ call, kind: 'image', ref });
     this.#emitRemoval(found, untagged, removed);
     if (removed) await this.#store.collect({ graceMs: 0 });
     return { untagged: untagged.map(familiar), deleted: removed ? [found.config] : [] };
-  }
-
-  #refuseSeveral(ref: string, tags: readonly string[]): void {
-    const repositories = new Set(tags.map(tag => parseReference(tag).repository));
-    if (repositories.size < 2) return;
-    throw new ConflictError({
-      call: 'images.remove',
-      kind: 'image',
-      ref,
-      reason: 'has names in several repositories',
-      usedBy: tags.map(familiar),
-      remedy: 'Remove it by one name after the other, or pass force: true',
-    });
-  }
-
-  #refuseUsed(ref: string, record: ImageRecord, force: boolean): void {
-    const users = this.#users(record).filter(user => user.running || !force);
-    if (users.length === 0) return;
-    const running = users.some(user => user.running);
-    const who = users.map(user => user.id.slice(0, 12)).join(', ');
-    throw new ConflictError({
-      call: 'images.remove',
-      kind: 'image',
-      ref,
-      reason: running ? `is used by the running container ${who}` : `is used by the stopped container ${who}`,
-      usedBy: users.map(user => user.id),
-      remedy: running ? 'Stop and remove the container first' : 'Remove the container first, or pass force: true',
-    });
   }
 
   #users(record: ImageRecord): readonly ImageUser[] {
@@ -398,47 +356,3 @@ export class ImageCollection {
 function eventOf(record: ImageRecord): { time: Date; id: string; labels: Labels } {
   return { time: new Date(), id: record.config, labels: record.labels };
 }
-
-/** The names that a reference takes away; none when it is an id, which means the image itself. */
-function namesMeant(ref: string, call: string, record: ImageRecord, tags: readonly string[]): string[] {
-  if (/^(?:sha(?:256|512):)?[0-9a-f]+$/.test(ref) && !tags.includes(parseTag(ref))) return [];
-  const { repository, tag, digest } = parseReference(ref, { call });
-  if (digest !== undefined) return record.repoDigests.filter(name => name === `${repository}@${digest}`);
-  return [`${repository}:${tag}`];
-}
-
-/** `ref` as a tag in full; text that could only be an id gives one that no image has. */
-function parseTag(ref: string): string {
-  return ref.length === 64 || ref.includes(':') ? '' : parseReference(ref).toString();
-}
-
-function matches(
-  record: ImageRecord,
-  tags: readonly string[],
-  filter: Filter & { readonly dangling?: boolean },
-): boolean {
-  const { name, labels = {}, dangling } = filter;
-  if (dangling !== undefined && dangling !== (tags.length === 0)) return false;
-  if (!Object.entries(labels).every(([key, value]) => hasLabel(record.labels, key, value))) return false;
-  if (name === undefined) return true;
-  return tags.some(tag =>
-    typeof name === 'string' ? tag === parseReference(name).toString() : name.test(familiar(tag)),
-  );
-}
-
-function hasLabel(labels: Labels, key: string, value: string | true): boolean {
-  return Object.hasOwn(labels, key) && (value === true || labels[key] === value);
-}
-
-const identities = new WeakMap<CredentialProvider, number>();
-let known = 0;
-
-/** Pulls on behalf of different people are not identical. */
-function identityOf(credentials: CredentialProvider | undefined): number {
-  if (credentials === undefined) return 0;
-  const identity = identities.get(credentials) ?? ++known;
-  identities.set(credentials, identity);
-  return identity;
-}
-
-export { sizeOf };

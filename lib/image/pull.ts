@@ -6,6 +6,7 @@ import { MAX_CONFIG_BYTES, parseConfig, parseManifestDocument, type ImageManifes
 import type { Origin } from '../oci/json.js';
 import { choosePlatform, compatiblePlatforms, formatPlatform, normalizePlatform } from '../oci/platform.js';
 import type { Reference } from '../oci/reference.js';
+import type { CredentialProvider } from '../registry/credentials.js';
 import type { Registry } from '../registry/registry.js';
 import { bringIn, checkManifest, type ArrivalOptions } from './arrival.js';
 import { chunksOf } from './chunks.js';
@@ -95,4 +96,21 @@ function checkPlatform(plan: PullPlan, configBytes: Uint8Array): void {
     ref: `${origin.source} for ${formatPlatform(plan.platform)}`,
     remedy: `It is there for ${formatPlatform(is)}`,
   });
+}
+
+const identities = new WeakMap<CredentialProvider, number>();
+let known = 0;
+
+/** What makes two pulls the same. On behalf of different people they are not. */
+export function pullKey(pull: {
+  readonly root: string;
+  readonly reference: Reference;
+  readonly platform: Platform;
+  readonly strict: boolean;
+  readonly credentials: CredentialProvider | undefined;
+}): string {
+  const { root, reference, platform, strict, credentials } = pull;
+  let identity = credentials === undefined ? 0 : identities.get(credentials);
+  if (credentials !== undefined && identity === undefined) identities.set(credentials, (identity = ++known));
+  return [root, reference, formatPlatform(platform), strict, identity].join(' ');
 }
