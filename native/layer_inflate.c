@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "layer_crc32.h"
+#include "layer_huffman.h"
 #include "util.h"
 
 #define WINDOW 32768u
@@ -27,20 +28,6 @@
 #define DISTANCE_BITS 8u
 #define LITERAL_TABLE 2400u /* 2342 is the most that 288 codes of up to 15 bits need at 11 bits. */
 #define DISTANCE_TABLE 512u /* 402 likewise, for 32 codes at 8 bits. */
-
-/*
- * A table's entry: bits 0-7 how long the code is; 8-12 how many extra bits follow, or of the subtable's index; 13 invalid;
- * 14 a subtable, 15 "not simply a value": subtable, end of block, or invalid; 16-30 the base, or the literal, or where the
- * subtable starts; 31 a literal.
- */
-#define LITERAL (1u << 31)
-#define SPECIAL (1u << 15)
-#define SUBTABLE (1u << 14)
-#define INVALID (1u << 13)
-#define ENTRY(base, extra) ((uint32_t)(base) << 16 | (uint32_t)(extra) << 8)
-#define LENGTH_OF(entry) ((entry)&0xff)
-#define EXTRA_OF(entry) ((entry) >> 8 & 0x1f)
-#define BASE_OF(entry) ((entry) >> 16 & 0x7fff)
 
 static const uint16_t length_base[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                          31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
@@ -154,67 +141,7 @@ static int align(struct inflater *s) {
   return s->in > s->in_end ? INFLATE_TRUNCATED : 0;
 }
 
-/* ---- Huffman tables ---- */
-
-static unsigned reverse(unsigned code, unsigned length) {
-  unsigned result = 0;
-  for (; length > 0; length--, code >>= 1) result = result << 1 | (code & 1);
-  return result;
-}
-
-/*
- * Canonical codes from their lengths. An incomplete set is good only for lengths or distances with at most one code
- * (RFC 1951, 3.2.7); the code lengths' own code (19 symbols) is complete, as zlib demands.
- */
-static bool build(uint32_t *table, unsigned bits, size_t capacity, const uint8_t *lengths, unsigned symbols, const uint32_t *results) {
-  unsigned counts[16] = {0}, starts[17] = {0}, used = 0;
-  uint16_t sorted[320];
-  for (unsigned i = 0; i < symbols; i++) counts[lengths[i]]++;
-  used = symbols - counts[0];
-  counts[0] = 0;
-  int left = 1;
-  for (unsigned length = 1; length <= 15; length++) {
-    left = left * 2 - (int)counts[length];
-    if (left < 0) return false;
-    starts[length + 1] = starts[length] + counts[length];
-  }
-  if (left > 0 && (symbols == 19 || used > 1 || (used == 1 && counts[1] != 1))) return false;
-  for (unsigned i = 0; i < symbols; i++)
-    if (lengths[i]) sorted[starts[lengths[i]]++] = (uint16_t)i;
-  for (size_t i = 0; i < 1u << bits; i++) table[i] = SPECIAL | INVALID;
-
-  size_t next = (size_t)1 << bits;
-  unsigned code = 0, at = 0, max = 15;
-  while (max > 0 && counts[max] == 0) max--;
-  for (unsigned length = 1; length <= max; length++, code <<= 1) {
-    for (; counts[length] > 0; code++, at++) {
-      unsigned reversed = reverse(code, length);
-      uint32_t entry = results[sorted[at]];
-      if (length <= bits) {
-        for (size_t i = reversed; i < 1u << bits; i += (size_t)1 << length) table[i] = entry | length;
-        counts[length]--;
-        continue;
-      }
-      uint32_t *root = &table[reversed & ((1u << bits) - 1)];
-      if (!(*root & SUBTABLE)) {
-        unsigned sub = length - bits;
-        for (int room = 1 << sub; sub + bits < max; sub++, room <<= 1) {
-          room -= (int)counts[sub + bits];
-          if (room <= 0) break;
-        }
-        if (next + ((size_t)1 << sub) > capacity) return false;
-        *root = SPECIAL | SUBTABLE | ENTRY(next, sub) | bits;
-        for (size_t i = 0; i < (size_t)1 << sub; i++) table[next + i] = SPECIAL | INVALID;
-        next += (size_t)1 << sub;
-      }
-      uint32_t *subtable = table + BASE_OF(*root);
-      for (size_t i = reversed >> bits; i < (size_t)1 << EXTRA_OF(*root); i += (size_t)1 << (length - bits))
-        subtable[i] = entry | (length - bits);
-      counts[length]--;
-    }
-  }
-  return true;
-}
+/* ---- tables ---- */
 
 static void prepare(struct inflater *s) {
   for (unsigned i = 0; i < 256; i++) s->literal_results[i] = LITERAL | ENTRY(i, 0);
@@ -232,9 +159,9 @@ static bool fixed_tables(struct inflater *s) {
   memset(lengths + 144, 9, 112);
   memset(lengths + 256, 7, 24);
   memset(lengths + 280, 8, 8);
-  if (!build(s->literals, LITERAL_BITS, LITERAL_TABLE, lengths, 288, s->literal_results)) return false;
+  if (!huffman_build(s->literals, LITERAL_BITS, LITERAL_TABLE, lengths, 288, s->literal_results)) return false;
   memset(lengths, 5, 32);
-  return build(s->distances, DISTANCE_BITS, DISTANCE_TABLE, lengths, 32, s->distance_results);
+  return huffman_build(s->distances, DISTANCE_BITS, DISTANCE_TABLE, lengths, 32, s->distance_results);
 }
 
 static int dynamic_tables(struct inflater *s) {
@@ -250,7 +177,7 @@ static int dynamic_tables(struct inflater *s) {
     lengths[order[i]] = (uint8_t)value;
   }
   for (unsigned i = 0; i < 19; i++) results[i] = ENTRY(i, 0);
-  if (!build(table, 7, countof(table), lengths, 19, results)) return INFLATE_DATA;
+  if (!huffman_build(table, 7, countof(table), lengths, 19, results)) return INFLATE_DATA;
   memset(lengths, 0, sizeof lengths);
   for (unsigned at = 0; at < literals + distances;) {
     if ((error = need(s, 7))) return error;
@@ -271,8 +198,8 @@ static int dynamic_tables(struct inflater *s) {
     at += repeat;
   }
   if (lengths[256] == 0) return INFLATE_DATA;
-  if (!build(s->literals, LITERAL_BITS, LITERAL_TABLE, lengths, literals, s->literal_results)) return INFLATE_DATA;
-  return build(s->distances, DISTANCE_BITS, DISTANCE_TABLE, lengths + literals, distances, s->distance_results) ? 0 : INFLATE_DATA;
+  if (!huffman_build(s->literals, LITERAL_BITS, LITERAL_TABLE, lengths, literals, s->literal_results)) return INFLATE_DATA;
+  return huffman_build(s->distances, DISTANCE_BITS, DISTANCE_TABLE, lengths + literals, distances, s->distance_results) ? 0 : INFLATE_DATA;
 }
 
 /* ---- blocks ---- */

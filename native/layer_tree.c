@@ -10,6 +10,7 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "layer_attributes.h"
 #include "layer_walk.h"
 #include "layer_whiteout.h"
 #include "util.h"
@@ -114,89 +115,6 @@ int tree_fail_walk(const char *path, const char *what) {
   }
 }
 
-/* ---- attributes ---- */
-
-static bool map_id(const struct id_range *ranges, size_t count, uint32_t id, uint32_t *out) {
-  if (count == 0) {
-    *out = id;
-    return true;
-  }
-  for (size_t i = 0; i < count; i++)
-    if (id >= ranges[i].inside && id - ranges[i].inside < ranges[i].count) {
-      *out = ranges[i].outside + (id - ranges[i].inside);
-      return true;
-    }
-  return false;
-}
-
-struct owner {
-  uint32_t uid, gid;
-};
-
-static int owner_of(const struct tree *tree, const struct tar_entry *entry, const char *path, struct owner *owner) {
-  if (tree->ignore_owners) {
-    *owner = (struct owner){geteuid(), getegid()};
-    return 0;
-  }
-  if (map_id(tree->uids, tree->uid_count, entry->uid, &owner->uid) && map_id(tree->gids, tree->gid_count, entry->gid, &owner->gid)) return 0;
-  errno = EOVERFLOW;
-  return fail("layer-owner", "chown", path);
-}
-
-/* overlayfs's own attributes would let a layer redirect directories and forge metadata; only this program sets them. */
-static bool is_overlay_xattr(const char *name) {
-  return strncmp(name, "trusted.overlay.", 16) == 0 || strncmp(name, "user.overlay.", 13) == 0;
-}
-
-/*
- * fd: the open file, or -1 and it is done by name. Attributes that this file system or this process may not keep are
- * counted and left out, as Docker does.
- */
-static int set_xattrs(struct tree *tree, int fd, const char *base, const struct tar_entry *entry, const char *path) {
-  for (size_t i = 0; i < entry->xattr_count; i++) {
-    const struct tar_xattr *xattr = &entry->xattrs[i];
-    if (is_overlay_xattr(xattr->name)) {
-      tree->skipped_xattrs++;
-      continue;
-    }
-    if (strcmp(xattr->name, "system.posix_acl_default") == 0) tree->always_chmod = true;
-    /* The kernel has no *at form before 6.13: by name it goes through the working directory, which is then the parent. */
-    if (fd < 0 && fchdir(tree->parent) < 0) return fail("layer-xattr", "fchdir", path);
-    int result = fd >= 0 ? fsetxattr(fd, xattr->name, xattr->value, xattr->length, 0)
-                         : lsetxattr(base, xattr->name, xattr->value, xattr->length, 0);
-    if (result == 0) continue;
-    if (errno != ENOTSUP && errno != EPERM) return fail("layer-xattr", "setxattr", path);
-    tree->skipped_xattrs++;
-  }
-  return 0;
-}
-
-/* Docker keeps no time before 1970, and an access time that is no older than the modification. */
-static void times_of(const struct tar_entry *entry, struct timespec times[2]) {
-  static const struct timespec epoch;
-  times[1] = entry->mtime.tv_sec < 0 ? epoch : entry->mtime;
-  times[0] = entry->atime;
-  if (times[0].tv_sec < times[1].tv_sec || (times[0].tv_sec == times[1].tv_sec && times[0].tv_nsec < times[1].tv_nsec)) times[0] = times[1];
-}
-
-static int set_times_later(struct tree *tree, const struct tar_entry *entry, const char *path) {
-  if (tree->time_count == tree->time_capacity) {
-    size_t capacity = tree->time_capacity ? tree->time_capacity * 2 : 256;
-    struct directory_time *grown = reallocarray(tree->times, capacity, sizeof *grown);
-    if (!grown) return fail("layer-times", "malloc", path);
-    tree->times = grown;
-    tree->time_capacity = capacity;
-  }
-  struct directory_time *time = &tree->times[tree->time_count];
-  time->path = strdup(path);
-  if (!time->path) return fail("layer-times", "malloc", path);
-  times_of(entry, time->times);
-  tree->time_count++;
-  return 0;
-}
-
-/* ---- placing ---- */
-
 struct place {
   struct tree *tree;
   struct tar_reader *reader;
@@ -213,6 +131,8 @@ static int clear_way(struct place *p) {
   if (fstatat(tree->parent, p->base, &st, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : fail("layer-replace", "fstatat", p->path);
   if (remove_all(tree->parent, p->base) < 0) return fail("layer-replace", "unlinkat", p->path);
   if (S_ISDIR(st.st_mode)) tree->directory_removed = true;
+  /* The parent's own path may have led through it (a symlink to "." does): it is looked up anew for the next entry. */
+  if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) tree->parent_known = false;
   return 0;
 }
 
@@ -312,8 +232,7 @@ static int place_root(struct tree *tree, const struct tar_entry *entry) {
   return set_times_later(tree, entry, "");
 }
 
-/* Splits a clean path in place; the parent of a name at the top is "". */
-static const char *split(char *path) {
+const char *tree_split(char *path) {
   char *slash = strrchr(path, '/');
   if (!slash) {
     memmove(path + 1, path, strlen(path) + 1);
@@ -340,7 +259,7 @@ static int place_link(struct place *p) {
   char target[TREE_PATH_MAX + 1];
   if (clean_path(p->entry->link, target) < 0) return tree_refuse("layer-path", p->path, "its hard link leaves the root");
   if (target[0] == 0) return tree_refuse("layer-path", p->path, "a hard link to the root is not possible");
-  const char *name = split(target);
+  const char *name = tree_split(target);
   cleanup_close int from = walk(p->tree, target, false);
   if (from < 0) return errno == ENOENT ? tree_refuse("layer-path", p->path, "its hard link's target is not in this layer") : tree_fail_walk(p->path, "link");
   int result = link_from(p, from, name);
@@ -374,6 +293,8 @@ static int place_node(struct place *p) {
   struct tree *tree = p->tree;
   const struct tar_entry *entry = p->entry;
   const char *call = entry->type == '2' ? "symlinkat" : "mknodat";
+  if (entry->type == '2' && (entry->link[0] == 0 || strlen(entry->link) >= TREE_PATH_MAX))
+    return tree_refuse("layer-path", p->path, entry->link[0] ? "its target is too long" : "it is a symlink to nothing at all");
   int result = make_node(p);
   if (result < 0 && errno == EEXIST) {
     if (clear_way(p) < 0) return -1;
@@ -401,7 +322,7 @@ int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_en
     return tree_refuse("layer-path", entry->name, strlen(entry->name) < TREE_PATH_MAX ? "it leaves the root" : "its name is too long");
   if (path[0] == 0) return place_root(tree, entry);
   strcpy(parent, path);
-  p.base = split(parent);
+  p.base = tree_split(parent);
   if (strlen(p.base) > 255) return tree_refuse("layer-path", path, "its name is too long");
   if (strncmp(p.base, ".wh.", 4) == 0) return place_whiteout(tree, parent, p.base);
   if (tree_use_parent(tree, parent) < 0) return tree_fail_walk(path, "openat");
@@ -412,32 +333,5 @@ int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_en
   /* As Docker counts: a symlink is as long as its target. */
   tree->content_bytes += entry->type == '0' ? entry->size : entry->type == '2' ? strlen(entry->link) : 0;
   if (!tree->overlay && written_add(&tree->written, tree->parent_dev, tree->parent_ino, p.base) < 0) return fail("layer-whiteout", "malloc", path);
-  return 0;
-}
-
-int tree_finish(struct tree *tree) {
-  /* Last first: the last entry of a path is the one that counts, and children before parents keeps the walk short. */
-  for (size_t i = 0; i < tree->time_count; i++) {
-    struct directory_time *time = &tree->times[i];
-    struct stat st;
-    if (time->path[0] == 0) {
-      if (futimens(tree->root, time->times) < 0) return fail("layer-times", "futimens", "/");
-      continue;
-    }
-    char parent[TREE_PATH_MAX + 1];
-    strcpy(parent, time->path);
-    const char *base = split(parent);
-    if (!tree->parent_known || strcmp(tree->parent_path, parent) != 0) {
-      tree_forget_parent(tree);
-      int fd = walk(tree, parent, false);
-      if (fd < 0 && tree->directory_removed) continue; /* It was there once, and a later entry took it away. */
-      if (fd < 0) return fail("layer-times", "openat", time->path);
-      tree->parent = fd;
-      strcpy(tree->parent_path, parent);
-      tree->parent_known = true;
-    }
-    if (tree->directory_removed && (fstatat(tree->parent, base, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))) continue;
-    if (utimensat(tree->parent, base, time->times, AT_SYMLINK_NOFOLLOW) < 0) return fail("layer-times", "utimensat", time->path);
-  }
   return 0;
 }

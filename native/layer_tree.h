@@ -71,6 +71,9 @@ void tree_forget_parent(struct tree *tree);
 /* Says why a directory could not be reached. Always -1. */
 int tree_fail_walk(const char *path, const char *call);
 
+/* Splits a clean path in place; the parent of a name at the top is "". */
+const char *tree_split(char *path);
+
 /* As fail(), with a reason in words: for what is wrong with the archive and not with the machine. Always -1. */
 int tree_refuse(const char *stage, const char *path, const char *reason);
 /* Fails with what the reader says: layer-parse, layer-limit, layer-decode or layer-read. Always -1. */

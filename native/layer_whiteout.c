@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "layer_whiteout.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>

@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
-import { archive, Cell, entry } from '../support/tar.js';
+import { archive, Cell, entry, pax } from '../support/tar.js';
 
 const { describe, test } = needs('root');
 
@@ -14,6 +14,11 @@ describe('a malformed header', () => {
     'an unknown type': entry({ type: 'Z' }),
     'a multi-volume entry': entry({ type: 'M' }),
     'no header but text': Buffer.alloc(1024, 'text '),
+    'a symlink without a target': entry({ type: '2' }),
+    'a symlink with a target of 4,096 bytes': Buffer.concat([
+      pax({ linkpath: 'x'.repeat(4096) }),
+      entry({ type: '2' }),
+    ]),
     'half an end mark': Buffer.concat([Buffer.alloc(512), entry({})]),
     'a long name of 2 MiB': entry({ type: 'L', body: Buffer.alloc(2 << 20, 'a') }),
   })) {

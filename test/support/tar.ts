@@ -1,5 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
@@ -105,7 +116,7 @@ export async function treeOf(directory: string, options: { blocks?: boolean } = 
   for await (const { header, body } of readTar(chunks(bytes))) {
     const { name, type, mode, uid, gid, mtime, link, size, device, xattrs } = header;
     const content = await buffer(body);
-    const blocks = options.blocks && type === 'file' ? statSync(join(directory, name)).blocks : '';
+    const blocks = options.blocks && type === 'file' ? blocksOf(join(directory, name)) : '';
     const attributes = [...xattrs].map(([key, value]) => `${key}=${value.toString('hex')}`).sort();
     tree[name] = [
       type,
@@ -122,6 +133,17 @@ export async function treeOf(directory: string, options: { blocks?: boolean } = 
     ].join(' ');
   }
   return tree;
+}
+
+/** On disk: what is only about to be written is not all counted yet. */
+function blocksOf(path: string): number {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+    return fstatSync(fd).blocks;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** A directory to unpack into, and one beside it that nothing may touch. */
