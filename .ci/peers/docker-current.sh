@@ -6,7 +6,7 @@ set -euo pipefail
 dir=$(mkdir -p "${1:?a directory}" && cd "$1" && pwd)
 [ -x "$dir/usr/sbin/dockerd" ] && { echo "$dir/usr/sbin"; exit 0; }
 command -v apt-get >/dev/null || { echo "NOTICE: no apt-get, so no current Docker Engine" >&2; exit 1; }
-mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\).*/\2/p' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -n 1)
+mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\).*/\2/p' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null | head -n 1 || true)
 [ -n "$mirror" ] || { echo "NOTICE: no Debian mirror is configured" >&2; exit 1; }
 mkdir -p "$dir/apt/lists/partial" "$dir/apt/archives/partial"
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >"$dir/apt/sid.list"
