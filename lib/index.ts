@@ -22,6 +22,7 @@ export { ready, type Condition } from './container/ready.js';
 
 export { Image } from './image/image.js';
 export type { ImageCollection, ImageRemoval, PullOptions } from './image/images.js';
+export type { ImageFilter } from './image/filter.js';
 export type { FromHostOptions } from './image/from-host.js';
 export type { HostFile } from './image/host-tree.js';
 export type { DockerImage, ImageInfo } from './image/inspect.js';
