@@ -54,7 +54,7 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly image: string | Image;
   /** Default: two words, drawn by lot. */
   readonly name?: string;
-  /** In place of the image's Cmd. */
+  /** In place of the image's Cmd. Docker takes `[]` for none given, and so do we. */
   readonly command?: readonly string[];
   /** In place of the image's Entrypoint, and then the image's Cmd is not used either. `[]` for none. */
   readonly entrypoint?: readonly string[];

@@ -69,13 +69,14 @@ export function resolveConfig(
   };
 }
 
-/** Docker's table: a given entrypoint drops the image's command as well. */
+/** Docker's table: a given entrypoint drops the image's command as well; an empty command is as none given. */
 function resolveCommand(
   options: CreateContainerOptions,
   image: ImageRunConfig,
 ): { entrypoint: readonly string[]; command: readonly string[] } {
   const entrypoint = options.entrypoint ?? image.Entrypoint ?? [];
-  const command = options.command ?? (options.entrypoint === undefined ? (image.Cmd ?? []) : []);
+  const given = options.command ?? [];
+  const command = given.length > 0 || options.entrypoint !== undefined ? given : (image.Cmd ?? []);
   if (entrypoint.length + command.length === 0) {
     throw new TypeError('containers.create: command: the image names none, so one must be given');
   }
@@ -85,17 +86,21 @@ function resolveCommand(
   return { entrypoint, command };
 }
 
-/** As Docker: the user's, then those of the image's that the user does not set. The later of two equal names in an image wins. */
+/**
+ * As Docker: the user's, then those of the image's that the user does not set. Of two equal names in an image the later
+ * wins, but the earlier as soon as the user sets any.
+ */
 export function mergeEnv(image: readonly string[], own: Readonly<Record<string, string>>): string[] {
   const merged = new Map<string, string>();
   for (const [name, value] of Object.entries(own)) {
     check(name !== '' && !/[=\0]/.test(name) && !value.includes('\0'), 'env', name, 'names without = and NUL');
     merged.set(name, value);
   }
+  const isSet = merged.size > 0;
   for (const entry of image) {
     const at = entry.indexOf('=');
     const name = entry.slice(0, at);
-    if (at > 0 && !Object.hasOwn(own, name)) merged.set(name, entry.slice(at + 1));
+    if (at > 0 && !(isSet && merged.has(name))) merged.set(name, entry.slice(at + 1));
   }
   return [...merged].map(([name, value]) => `${name}=${value}`);
 }

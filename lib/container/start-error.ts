@@ -52,22 +52,33 @@ const reasons: Readonly<Record<string, string>> = {
 function commandError(fact: Fact, { call, ref, command }: StartContext, cause: unknown): EngineError {
   const errno = String(fact['errno']);
   const path = String(fact['path']);
-  const inPath = fact['stage'] === 'exec' && errno === 'ENOENT' && !path.includes('/');
-  const what = fact['stage'] === 'exec' ? `exec ${JSON.stringify(path)}` : `working directory ${JSON.stringify(path)}`;
+  const exec = fact['stage'] === 'exec';
+  // Docker looks for an executable in the PATH: what is there but is none has not been found.
+  const inPath = exec && (errno === 'ENOENT' || errno === 'EACCES') && !path.includes('/');
+  const what = exec ? `exec ${JSON.stringify(path)}` : `working directory ${JSON.stringify(path)}`;
   return new StartError({
     call,
     ref,
     command,
     reason: `${what}: ${inPath ? 'executable file not found in $PATH' : (reasons[errno] ?? errno)}`,
-    exitCode:
-      errno === 'ENOENT' ? 127 : fact['stage'] === 'exec' || errno === 'EACCES' || errno === 'ENOTDIR' ? 126 : 125,
-    ...(errno === 'ENOENT' && !inPath && fact['stage'] === 'exec'
-      ? { remedy: 'The file itself, the interpreter in its first line, or its dynamic loader is missing in the image' }
-      : errno === 'ENOEXEC'
-        ? { remedy: 'It was built for another architecture, or is a script without `#!`' }
-        : {}),
+    exitCode: inPath || errno === 'ENOENT' ? 127 : cannotExecute.has(errno) ? 126 : 125,
+    ...remedyOf(errno, { exec, inPath }),
     cause,
   });
+}
+
+/** Those that `docker run` exits with 126 for. */
+const cannotExecute: ReadonlySet<string> = new Set(['EACCES', 'EISDIR', 'ENOEXEC']);
+
+function remedyOf(errno: string, { exec, inPath }: { exec: boolean; inPath: boolean }): { remedy?: string } {
+  if (inPath && errno === 'EACCES') return { remedy: 'There is a file of that name, but it is not executable' };
+  if (errno === 'ENOENT' && exec && !inPath) {
+    return {
+      remedy: 'The file itself, the interpreter in its first line, or its dynamic loader is missing in the image',
+    };
+  }
+  if (errno === 'ENOEXEC') return { remedy: 'It was built for another architecture, or is a script without `#!`' };
+  return {};
 }
 
 /** The helper puts the user's option where other facts have the system call. */

@@ -65,7 +65,7 @@ export function resolveUser(
     uid,
     gid,
     groups: [gid, ...supplementary, ...extra],
-    home: found === undefined || found.home === '' ? '/' : found.home,
+    home: found === undefined ? '/' : found.home,
     ...(found === undefined ? {} : { name: found.name }),
   };
 }
@@ -113,9 +113,7 @@ function parsePasswd(text: string): PasswdEntry[] {
 /** See group(5). */
 function parseGroup(text: string): GroupEntry[] {
   return lines(text).flatMap(([name = '', , gid = '', members = '']) =>
-    name !== '' && isId(gid)
-      ? { name, gid: Number(gid), members: members.split(',').map(member => member.trim()) }
-      : [],
+    name !== '' && isId(gid) ? { name, gid: Number(gid), members: members.split(',') } : [],
   );
 }
 

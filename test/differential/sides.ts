@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { isEngineError, type ExitStatus } from '../../lib/errors.js';
@@ -7,7 +7,7 @@ import type { Container } from '../../lib/container/container.js';
 import type { CreateContainerOptions } from '../../lib/container/options.js';
 import type { Owned } from '../../lib/types.js';
 import { signalNumber } from '../../lib/runtime/signals.js';
-import { Docker, DockerError, type DockerContainer } from '../support/docker.js';
+import { Docker, DockerError } from '../support/docker.js';
 import { testEngine, type TestEngine } from '../support/engine.js';
 import { dockerArchive, type Recipe } from './images.js';
 
@@ -54,8 +54,8 @@ export interface Outcome {
   /** As a shell says it: 128 and more for a signal. For a start that failed, as `docker run` exits. */
   readonly exitCode: number;
   readonly oomKilled: boolean;
-  /** It did not start. */
-  readonly refused?: true;
+  /** Why it did not start, for whoever looks into a failing test: no two say it alike. */
+  readonly refused?: string;
 }
 
 /** What one engine does. */
@@ -159,7 +159,8 @@ class OurSide implements Side {
   async log(ask: Ask): Promise<string> {
     await using container = await this.#engine.launch(...this.#launch(ask));
     await container.wait();
-    return withoutTimes(readFileSync(join(this.#engine.root, 'containers', container.id, `${container.id}-json.log`)));
+    const path = join(this.#engine.root, 'containers', container.id, `${container.id}-json.log`);
+    return existsSync(path) ? withoutTimes(readFileSync(path)) : ''; // Made when there is something to write.
   }
 
   async ending(ask: Ask, what: { stop?: number; kill?: NodeJS.Signals }): Promise<Omit<Outcome, 'stdout' | 'stderr'>> {
@@ -226,7 +227,7 @@ class DockerSide implements Side {
         oomKilled: State.OOMKilled,
       };
     } catch (error) {
-      return this.#refusal(error, id);
+      return this.#refusal(error);
     } finally {
       if (id !== undefined) await this.#docker.remove(id);
     }
@@ -280,14 +281,15 @@ class DockerSide implements Side {
     }
   }
 
-  /** What `docker run` would exit with: the engine writes it down as the container's exit code. */
-  async #refusal(error: unknown, id: string | undefined): Promise<Outcome> {
+  /** What `docker run` would exit with: its client tells by the engine's words. */
+  #refusal(error: unknown): Outcome {
     if (!(error instanceof DockerError)) throw error;
-    const state: Partial<DockerContainer['State']> = id === undefined ? {} : (await this.#docker.inspect(id)).State;
-    // 128 is what the engine has for all else; its client makes 125 of that.
-    const exitCode =
-      state.ExitCode === undefined || state.ExitCode === 128 || state.ExitCode === 0 ? 125 : state.ExitCode;
-    return { stdout: '', stderr: '', exitCode, oomKilled: false, refused: true };
+    const exitCode = /executable file not found|no such file or directory/.test(error.said)
+      ? 127
+      : /permission denied|is a directory/.test(error.said)
+        ? 126
+        : 125;
+    return { stdout: '', stderr: '', exitCode, oomKilled: false, refused: error.said };
   }
 
   async #create(ask: Ask): Promise<string> {
@@ -300,7 +302,8 @@ class DockerSide implements Side {
     return this.#docker.create({
       Image: ask.image ?? this.#image,
       ...given('Cmd', ask.command),
-      ...given('Entrypoint', ask.entrypoint),
+      // "" is how its client says that there is none; [] would keep the image's command.
+      ...given('Entrypoint', ask.entrypoint?.length === 0 ? [''] : ask.entrypoint),
       ...given('User', ask.user),
       ...given('WorkingDir', ask.cwd),
       ...given('Hostname', ask.hostname),
@@ -350,7 +353,7 @@ function ending(status: ExitStatus): Pick<Outcome, 'exitCode' | 'oomKilled'> {
 function refusal(error: unknown): Outcome {
   if (!isEngineError(error) && !(error instanceof TypeError)) throw error;
   const exitCode = 'exitCode' in error && typeof error.exitCode === 'number' ? error.exitCode : 125;
-  return { stdout: '', stderr: '', exitCode, oomKilled: false, refused: true };
+  return { stdout: '', stderr: '', exitCode, oomKilled: false, refused: error.message };
 }
 
 function withoutTimes(bytes: Buffer): string {
@@ -361,7 +364,7 @@ function withoutTimes(bytes: Buffer): string {
 export function sections(text: string): Record<string, string> {
   return Object.fromEntries(
     text
-      .split(/^# /m)
+      .split(/^=== /m)
       .slice(1)
       .map(section => [section.slice(0, section.indexOf('\n')), section.slice(section.indexOf('\n') + 1)]),
   );

@@ -149,7 +149,9 @@ export class Docker {
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     const ended = new Promise<void>((resolve, reject) => socket.once('close', resolve).once('error', reject));
     await start();
-    if (input !== undefined) socket.end(input);
+    // A terminal has no end of file to pass on: what is written to it says when it is over.
+    if (input !== undefined && options.tty === true) socket.write(input);
+    else if (input !== undefined) socket.end(input);
     await ended;
     const bytes = Buffer.concat(chunks);
     return options.tty === true ? { stdout: bytes, stderr: Buffer.alloc(0) } : demultiplex(bytes);

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -121,6 +122,32 @@ static int terminal(void) {
   return 0;
 }
 
+static int identity(void) {
+  gid_t groups[64];
+  int count = getgroups(64, groups);
+  printf("%u:%u", getuid(), getgid());
+  for (int i = 0; i < count; i++) printf(" %u", groups[i]);
+  printf(" HOME=%s\n", getenv("HOME"));
+  return 0;
+}
+
+/* The working directory, and who owns what is above it: some of it was made for us. */
+static int where(void) {
+  char path[4096];
+  struct stat st;
+  if (!getcwd(path, sizeof path)) return printf("%s\n", errno_name(errno)), 1;
+  for (char *slash = path + strlen(path); slash && slash > path; slash = strrchr(path, '/')) {
+    *slash = 0;
+    if (path[0] && stat(path, &st) == 0) printf("%s %o %u:%u\n", path, st.st_mode, st.st_uid, st.st_gid);
+  }
+  return 0;
+}
+
+static int environment(void) {
+  for (char **entry = environ; *entry; entry++) puts(*entry);
+  return 0;
+}
+
 int main(int argc, char **argv) {
   /* The name that it was called by does not matter; the first word does. */
   const char *verb = argc > 1 ? argv[1] : "";
@@ -135,6 +162,9 @@ int main(int argc, char **argv) {
   if (strcmp(verb, "stderr") == 0) return raw(rest, words, 2);
   if (strcmp(verb, "stdin") == 0) return standard_input();
   if (strcmp(verb, "terminal") == 0) return terminal();
+  if (strcmp(verb, "identity") == 0) return identity();
+  if (strcmp(verb, "where") == 0) return where();
+  if (strcmp(verb, "environment") == 0) return environment();
   if (strcmp(verb, "eat") == 0) return eat(rest > 0 ? atol(words[0]) : 1);
   if (strcmp(verb, "forks") == 0) return forks(rest > 0 ? atoi(words[0]) : 1);
   if (strcmp(verb, "exit") == 0) return rest > 0 ? atoi(words[0]) : 0;

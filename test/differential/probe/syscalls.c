@@ -13,7 +13,8 @@
 
 #include "probe.h"
 
-#define LAST 470
+/* What came later is unknown to the libseccomp of Debian 12, and so to a Docker that was built with it. */
+#define LAST 456
 #define BAD ((long)-1)
 
 /* Its answer, or the signal that it was ended by. */

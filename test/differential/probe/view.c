@@ -1,4 +1,4 @@
-/* What a process is and sees, in sections: "# name", then a line per fact. */
+/* What a process is and sees, in sections: "=== name", then a line per fact. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -83,11 +83,11 @@ static void standard_streams(void) {
     target[n] = 0;
     char *inode = strchr(target, '[');
     if (inode) *inode = 0;
-    printf("%d %s flags=%o cloexec=%d\n", fd, target, fcntl(fd, F_GETFL) & ~O_LARGEFILE, fcntl(fd, F_GETFD));
+    printf("%d %s flags=%o cloexec=%d\n", fd, target, fcntl(fd, F_GETFL) & ~02100000, fcntl(fd, F_GETFD));
   }
 }
 
-static void section(const char *name) { printf("# %s\n", name); }
+static void section(const char *name) { printf("=== %s\n", name); }
 
 int probe_view(void) {
   struct utsname names;
