@@ -18,6 +18,7 @@
 #define CHUNK (64u * 1024u)
 #define HIGH_WATER (1u << 20)   /* queued for one client, or for stdin: stop reading the other side */
 #define FRAME_MAX (4u << 20)
+#define LINGER_MS 5000          /* for clients to hang up, once all was said */
 #define DRAIN_MS 200            /* output that comes after the process's end, from what it left running */
 
 static char chunk[FRAME_HEADER + CHUNK];
@@ -396,17 +397,30 @@ void session_run(struct session *session) {
   stream_close(session, &session->err);
 }
 
+/* All was said. The other side hangs up then, and we after it: it may just be writing (the end of its stdin), and one
+ * whose write breaks does not read any more what it was told before. */
+static void client_finish(struct client *client) {
+  client->finished = true;
+  client->stopped_reading = false;
+  client_interest(client);
+  (void)shutdown(client->source.fd, SHUT_WR);
+}
+
 void session_close(struct session *session) {
   /* A client that has not read everything yet is owed it, for as long as it stays. The clients' connections are closed
    * before all else: that is what they wait for. The rest goes with the process. */
-  for (;;) {
+  int64_t until = 0;
+  while (session->clients) {
     bool owed = false;
-    for (struct client *c = session->clients, *next; c; c = next) {
-      next = c->next;
-      if (bytes_length(&c->out) == 0) client_drop(c);
+    for (struct client *c = session->clients; c; c = c->next) {
+      if (c->finished) continue;
+      if (bytes_length(&c->out) == 0) client_finish(c);
       else owed = true;
     }
-    if (!owed || loop_once(&session->loop, -1) < 0) break;
+    if (!owed && until == 0) until = now_ms() + LINGER_MS;
+    int timeout = owed ? -1 : (int)(until - now_ms());
+    if (!owed && timeout <= 0) break;
+    if (loop_once(&session->loop, timeout) < 0) break;
   }
   log_free(session->log);
 }

@@ -26,7 +26,7 @@ struct client {
   struct session *session;
   struct client *next;
   struct bytes in, out;
-  bool owner, wants_output, stopped_reading, gone;
+  bool owner, wants_output, stopped_reading, finished, gone;
 };
 
 /* The container's or exec's ends of its streams, made before it is cloned. */
