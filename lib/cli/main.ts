@@ -22,6 +22,13 @@ async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-// What was asked for is done and everything was let go of. What could still keep Node alive, such as a terminal that
-// was read from, is nothing to wait for; standard output is written synchronously on Linux, so nothing is lost.
-process.exit(await main(process.argv.slice(2)));
+/** Resolves when all is written, or there is nobody to write to: a pipe takes what its reader has room for. */
+async function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  if (stream.writableLength > 0) await new Promise<void>(resolve => stream.write('', () => resolve()));
+}
+
+const exitCode = await main(process.argv.slice(2));
+await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+// What was asked for is done and everything was let go of. What could still keep Node alive, such as a terminal that was
+// read from, is nothing to wait for.
+process.exit(exitCode);

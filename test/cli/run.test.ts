@@ -329,6 +329,16 @@ describe('the command line', () => {
     });
   });
 
+  test('what is printed at the end is printed whole, however slowly it is read', async () => {
+    await cli.get('create', '--name', 'large', '--network', 'none', '-l', `long=${'x'.repeat(100_000)}`, 'base:1');
+    const child = cli.start('inspect', 'large', 'large', 'large');
+    // Nothing is read until more than a pipe takes has been written.
+    await once(child.stdout, 'readable');
+    const { stdout } = await ended(child);
+    expect(JSON.parse(stdout)).toHaveLength(3);
+    await cli.get('rm', 'large');
+  });
+
   test('a stack is for whoever asks for it', async () => {
     expect((await cli.run('-D', 'rm', 'missing')).stderr).toMatch(/no such container: missing\n {4}at /);
   });
