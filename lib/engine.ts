@@ -13,7 +13,6 @@ import { isEngineError, type ProcessResult } from './errors.js';
 import { describeCgroups, type CgroupHost } from './host/cgroups.js';
 import { holdCgroups } from './host/cgroups-control.js';
 import { sweepCgroups } from './host/cgroups-remove.js';
-import { probeFeatures } from './host/features.js';
 import { Helper } from './host/helper.js';
 import type { Image } from './image/image.js';
 import { ImageCollection } from './image/images.js';
@@ -219,7 +218,9 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
 
   /** What this host can do, found by trying, once; where not, why and what would make it so. */
   async features(): Promise<Features> {
-    return (this.#features ??= probeFeatures({ directory: this.root }));
+    return (this.#features ??= import('./host/features.js').then(({ probeFeatures }) =>
+      probeFeatures({ directory: this.root }),
+    ));
   }
 
   /**

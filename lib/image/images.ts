@@ -21,12 +21,10 @@ import type {
 import { operation, type Report } from '../util/operation.js';
 import type { ArrivalOptions } from './arrival.js';
 import { Catalog } from './catalog.js';
-import { bringFromHost, type FromHostOptions } from './from-host.js';
+import type { FromHostOptions } from './from-host.js';
 import { matches, type ImageFilter } from './filter.js';
 import { Image } from './image.js';
 import { familiar, toDockerImage, toImageInfo, type DockerImage, type ImageInfo, type Inspected } from './inspect.js';
-import { loadImages } from './load.js';
-import { pullImage, pullKey } from './pull.js';
 import type { ImageRecord } from './record.js';
 import { decideRemoval, type ImageUser, type Removal } from './removal.js';
 import { Resolver, type ResolvedImage } from './resolve.js';
@@ -109,6 +107,8 @@ export class ImageCollection {
 
   async #pull(ref: string, options: PullOptions, report: Report<TransferProgress>): Promise<Image> {
     const call = 'images.pull';
+    // Half of the package serves to bring images in. Most processes find theirs in the store, and should not load it.
+    const { pullImage, pullKey } = await import('./pull.js');
     const reference = parseReference(ref, { call });
     const wanted = options.platform ?? this.#options.platform;
     const platform = wanted === undefined ? hostPlatform() : parsePlatform(wanted, call);
@@ -145,6 +145,7 @@ export class ImageCollection {
       signal.throwIfAborted();
       const platform =
         this.#options.platform === undefined ? hostPlatform() : parsePlatform(this.#options.platform, call);
+      const { loadImages } = await import('./load.js');
       const loaded = await loadImages(source, { ...this.#arrival(call, signal, report), platform });
       for (const record of loaded) {
         const [tag] = this.#catalog.tagsOf(record);
@@ -164,6 +165,7 @@ export class ImageCollection {
     const signal = options.signal ?? new AbortController().signal;
     signal.throwIfAborted();
     const arrival = this.#arrival('images.fromHost', signal, () => {});
+    const { bringFromHost } = await import('./from-host.js');
     return Image.of(this, await bringFromHost(options, arrival));
   }
 
