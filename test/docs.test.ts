@@ -161,6 +161,12 @@ describe('the pages', () => {
     expect(broken).toEqual([]);
   });
 
+  test('every decision is in the list of decisions', () => {
+    const decisions = filesBelow('docs/adr', '.md').filter(path => /\/\d{4}-/.test(path));
+    const index = readProjectFile('docs/adr/README.md');
+    expect(decisions.filter(path => !index.includes(`(${path.slice('docs/adr/'.length)})`))).toEqual([]);
+  });
+
   test('every folder of lib has its row in the architecture table', () => {
     const text = readProjectFile('docs/architecture.md');
     const folders = [...new Set(filesBelow('lib', '.ts').map(path => path.split('/')[1] ?? ''))].filter(
