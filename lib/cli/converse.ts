@@ -33,12 +33,14 @@ export async function converse(
   streams: Streams,
   started: Promise<unknown> = Promise.resolve(),
 ): Promise<Outcome> {
+  const undo: (() => void)[] = [];
+  // Before the first byte of output: what is typed in answer to it is for the process.
+  if (streams.stdin && streams.tty) undo.push(rawMode());
   const drained = Promise.all([
     forward(inside.stdout, streams.stdout && process.stdout),
     forward(inside.stderr, streams.stderr && process.stderr),
   ]);
   drained.catch(() => {}); // Heard of below, once it has started.
-  const undo: (() => void)[] = [];
   try {
     // At once: a signal that comes before it has started is for it as well.
     if (streams.proxySignals) undo.push(proxySignals(inside, started));
@@ -112,7 +114,6 @@ function followSize(inside: Process): () => void {
 }
 
 function forwardInput(inside: Process, { tty, detachKeys }: Streams, leave: () => void): () => void {
-  const cook = tty ? rawMode() : () => {};
   const { stdin } = process;
   // It may end at any moment, and then its input is nobody's any more.
   inside.stdin.on('error', () => stdin.unpipe());
@@ -121,6 +122,5 @@ function forwardInput(inside: Process, { tty, detachKeys }: Streams, leave: () =
   return () => {
     stdin.unpipe();
     stdin.pause();
-    cook();
   };
 }

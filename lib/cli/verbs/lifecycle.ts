@@ -1,5 +1,6 @@
 import { toProcess } from '../../container/process.js';
 import type { StopOptions } from '../../container/options.js';
+import { errorCode } from '../../errors.js';
 import { parseSignal } from '../../runtime/signals.js';
 import type { Invocation } from '../command.js';
 import type { killFlags, removeFlags, startFlags, stopFlags } from '../commands/container.js';
@@ -51,7 +52,12 @@ async function startAttached(session: Session, flags: Values<typeof startFlags>,
 export async function stop({ globals, flags, args }: Invocation<typeof stopFlags>): Promise<number> {
   return withEngine(globals, async ({ engine, signal }) =>
     eachOf(args, globals, async ref => {
-      await (await engine.containers.get(ref, { signal })).stop({ ...grace(flags), signal });
+      try {
+        await (await engine.containers.get(ref, { signal })).stop({ ...grace(flags), signal });
+      } catch (error) {
+        // One that was never started is as stopped as can be, to Docker.
+        if (errorCode(error) !== 'CTR_INVALID_STATE') throw error;
+      }
       return ref;
     }),
   );
