@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
 import { baseLayer, imageConfigs, treeLayers } from './images.js';
-import { Sides } from './sides.js';
+import { since, Sides } from './sides.js';
 
 const { describe, test } = needs('root', 'docker', 'cc');
 
@@ -25,10 +25,12 @@ describe('an archive that is loaded in both', () => {
   afterAll(async () => sides[Symbol.asyncDispose]());
 
   for (const name of ['tree', ...Object.keys(imageConfigs)]) {
-    test(`has one Id, RootFS, Config and platform: ${name}`, async () => {
+    // An empty list was shown as one, and not as none.
+    const isEmpty = name === 'none' || name === 'shell';
+    (isEmpty ? since(28) : test)(`has one Id, RootFS, Config and platform: ${name}`, async () => {
       const theirs = await sides.docker.inspectImage(`tsc-test/${name}:1`);
       const ours = await (await sides.engine.images.get(`tsc-test/${name}:1`)).inspectDocker();
-      expect(facts(ours)).toEqual(facts(theirs));
+      expect(facts(ours)).toEqual(facts({ ...theirs, RepoTags: [`tsc-test/${name}:1`] }));
     });
   }
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
 import { baseLayer } from './images.js';
-import { sections, Sides, type Ask, type Outcome } from './sides.js';
+import { peerVersion, sections, Sides, type Ask, type Outcome, type Side } from './sides.js';
 
 const { describe, test } = needs('root', 'docker', 'cc');
 
@@ -20,6 +20,8 @@ const asks: Readonly<Record<string, Ask>> = {
   'with a terminal': { tty: true },
   'with a first process of its own': { init: true },
 };
+
+const lingering: Ask = { command: ['linger'], env: { A: '1' }, resources: { maxProcesses: 30 } };
 
 const compared = [
   'streams',
@@ -54,12 +56,12 @@ describe('a process in both', () => {
   });
   afterAll(async () => sides[Symbol.asyncDispose]());
 
-  for (const [name, ask] of Object.entries(asks)) {
+  function compare(name: string, look: (side: Side) => Promise<Outcome>): void {
     describe(name, () => {
       let both: { ours: Record<string, string>; theirs: Record<string, string> };
 
       beforeAll(async () => {
-        const { ours, theirs } = await sides.both(side => side.run({ ...ask, command: ['view'] }));
+        const { ours, theirs } = await sides.both(look);
         both = { ours: view(ours), theirs: view(theirs) };
       });
       for (const section of compared) {
@@ -69,6 +71,16 @@ describe('a process in both', () => {
       }
     });
   }
+
+  for (const [name, ask] of Object.entries(asks)) {
+    compare(name, side => side.run({ ...ask, command: ['view'] }));
+  }
+  const again = ['/bin/probe', 'view'];
+  compare('that is one more in a container', side => side.exec(lingering, again));
+  compare('that is one more, of another user', side =>
+    side.exec(lingering, again, { user: 'ada', cwd: '/tmp', env: { B: '2' } }),
+  );
+  compare('that is one more, with a terminal', side => side.exec(lingering, again, { tty: true }));
 });
 
 /** Sections without what is another in every container: its id, its address, its processes' sizes. */
@@ -76,9 +88,18 @@ function view(outcome: Outcome): Record<string, string> {
   expect({ ...outcome, stdout: '' }).toEqual({ exitCode: 0, oomKilled: false, stdout: '', stderr: '' });
   const seen = sections(outcome.stdout.replaceAll('\r\n', '\n'));
   const name = seen['hostname']?.trim() ?? '';
+  const old = peerVersion > 0 && peerVersion < 28 ? asBefore : same;
   return Object.fromEntries(
-    Object.entries(seen).map(([section, text]) => [section, (normal[section] ?? same)(text).replaceAll(name, 'NAME')]),
+    Object.entries(seen).map(([section, text]) => [
+      section,
+      (normal[section] ?? same)(old(text)).replaceAll(name, 'NAME'),
+    ]),
   );
+}
+
+/** What Docker masks, writes and sets otherwise since 28. */
+function asBefore(text: string): string {
+  return linesOf(text, line => !/ \/proc\/interrupts |disable_ipv6/.test(line)).replace(/^(f[ef]00::)0\t/gm, '$1\t');
 }
 
 function same(text: string): string {
@@ -111,7 +132,10 @@ const normal: Readonly<Record<string, (text: string) => string>> = {
   process: text =>
     text
       .replace(/^death-signal \d+/m, 'death-signal ANY')
-      .replace(/\d+ ppid 1 session 1 group \d+/, 'CHILD ppid 1 session 1 group CHILD'),
+      .replace(/^pid (\d+) .*/m, (line, pid: string) =>
+        line.replace(new RegExp(`\\b${pid}\\b`, 'g'), pid === '1' ? '1' : 'PID'),
+      ),
+  streams: text => text.replace(/^0 \/dev\/null flags=[02]/m, '0 /dev/null flags=ANY'),
   hosts: text => text.replace(/^172\.\d+\.\d+\.\d+/gm, 'ADDRESS'),
   // Where its settings came from is said in comments.
   'resolv.conf': text => linesOf(text, line => line !== '' && !line.startsWith('#')),

@@ -2,6 +2,8 @@ import { Readable } from 'node:stream';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { test as jestTest } from '@jest/globals';
+
 import { isEngineError, type ExitStatus } from '../../lib/errors.js';
 import type { Container } from '../../lib/container/container.js';
 import type { CreateContainerOptions } from '../../lib/container/options.js';
@@ -9,7 +11,20 @@ import type { Owned } from '../../lib/types.js';
 import { signalNumber } from '../../lib/runtime/signals.js';
 import { Docker, DockerError } from '../support/docker.js';
 import { testEngine, type TestEngine } from '../support/engine.js';
+import { needs, type Suite } from '../support/needs.js';
 import { dockerArchive, type Recipe } from './images.js';
+
+/** The first number of the version of Docker that is compared with: 20, 28. 0 where there is none. */
+export const peerVersion = process.env['TSC_TEST_DOCKER_HOST'] ? await new Docker().majorVersion() : 0;
+
+/**
+ * For what Docker changed: `since(28)('…', …)` is left out where an older one is compared with. The reference is the
+ * current one; older ones are a second opinion on what has stayed.
+ */
+export function since(major: number): Suite['test'] {
+  const { test } = needs('root', 'docker', 'cc');
+  return peerVersion >= major || peerVersion === 0 ? test : jestTest.skip;
+}
 
 /** What both are asked for, in one language. */
 export interface Ask {
@@ -88,13 +103,10 @@ export class Sides implements AsyncDisposable {
   readonly engine: TestEngine;
   readonly theirs: Side;
   readonly ours: Side;
-  /** The first number of Docker's version. */
-  readonly version: number;
   readonly #tags: readonly string[];
 
-  private constructor(docker: Docker, version: number, engine: TestEngine, tags: readonly string[]) {
+  private constructor(docker: Docker, engine: TestEngine, tags: readonly string[]) {
     this.docker = docker;
-    this.version = version;
     this.engine = engine;
     this.#tags = tags;
     this.theirs = new DockerSide(docker, tags[0] ?? '');
@@ -111,7 +123,6 @@ export class Sides implements AsyncDisposable {
       await docker.load(archive);
       return new Sides(
         docker,
-        await docker.majorVersion(),
         engine,
         recipes.map(({ tag }) => tag),
       );
