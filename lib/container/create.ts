@@ -1,0 +1,117 @@
+import { randomBytes } from 'node:crypto';
+
+import { ConflictError, NotFoundError } from '../errors.js';
+import { Image } from '../image/image.js';
+import type { ResolvedImage } from '../image/resolve.js';
+import { formatOwner, self } from '../store/owner.js';
+import { Scope } from '../util/scope.js';
+import type { ContainerContext } from './context.js';
+import { CONTAINER_NAME, drawName } from './names.js';
+import type { CreateContainerOptions } from './options.js';
+import type { ContainerRecord } from './record.js';
+import { resolveConfig } from './resolve.js';
+
+/**
+ * Makes a container's record, with its name claimed and its volumes made; all of it or nothing.
+ *
+ * @throws {@link NotFoundError} when there is no such image, {@link ConflictError} when the name is taken.
+ */
+export async function createRecord(
+  context: ContainerContext,
+  options: CreateContainerOptions,
+  call: string,
+): Promise<ContainerRecord> {
+  options.signal?.throwIfAborted();
+  const image = await imageOf(context, options, call);
+  const id = randomBytes(32).toString('hex');
+  const config = resolveConfig(id, options, image.config.config);
+  const { records, volumes } = context;
+  await using scope = new Scope();
+  const lifetime = options.lifetime ?? 'process';
+  const name = claimName(context, id, options.name, call, lifetime === 'detached');
+  scope.defer(() => void records.release(name, id));
+  const { mounts, anonymous } = await volumes.prepare(options.mounts ?? [], image.config.config.Volumes ?? [], {
+    call,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+  });
+  scope.defer(async () => {
+    for (const volume of anonymous) await volumes.discard(volume);
+  });
+  const record: ContainerRecord = {
+    id,
+    name,
+    createdAt: new Date().toISOString(),
+    image: { id: image.id, ref: typeof options.image === 'string' ? options.image : options.image.id },
+    chain: image.chain,
+    labels: { ...image.config.config.Labels, ...options.labels },
+    lifetime,
+    ...(options.autoRemove === true ? { autoRemove: true } : {}),
+    owner: formatOwner(self()),
+    anonymousVolumes: anonymous,
+    config: { ...config, mounts },
+  };
+  // One that ends with this process need not survive a power cut.
+  records.put(record, { durable: lifetime === 'detached' });
+  scope.keep();
+  context.emit('container:create', { time: new Date(record.createdAt), id, labels: record.labels, name });
+  return record;
+}
+
+async function imageOf(
+  context: ContainerContext,
+  options: CreateContainerOptions,
+  call: string,
+): Promise<ResolvedImage> {
+  const { images } = context;
+  const { image, pull = 'missing', platform } = options;
+  if (image instanceof Image) return images.resolve(image, call);
+  const known = pull === 'always' ? undefined : images.tryResolve(image, call);
+  if (known !== undefined) return known;
+  if (pull === 'never') {
+    throw new NotFoundError({
+      call,
+      kind: 'image',
+      ref: image,
+      remedy: "It is not in the store: pull or load it, or leave out pull: 'never'",
+    });
+  }
+  return images.resolve(
+    await images.pull(image, {
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+      ...(platform === undefined ? {} : { platform }),
+    }),
+    call,
+  );
+}
+
+function claimName(
+  { records }: ContainerContext,
+  id: string,
+  wanted: string | undefined,
+  call: string,
+  durable: boolean,
+): string {
+  if (wanted !== undefined) {
+    if (!CONTAINER_NAME.test(wanted)) {
+      throw new TypeError(
+        `${call}: name: expected letters, digits, '_', '.' and '-', at least two, beginning with a letter or digit; got ${JSON.stringify(wanted)}`,
+      );
+    }
+    if (!records.claim(wanted, id, { durable })) {
+      const holder = records.resolve(wanted);
+      throw new ConflictError({
+        call,
+        kind: 'container',
+        ref: wanted,
+        reason: `the name is in use by container ${holder?.slice(0, 12) ?? '(being created)'}`,
+        usedBy: holder === undefined ? [] : [holder],
+        remedy: 'Remove that container, or choose another name',
+      });
+    }
+    return wanted;
+  }
+  for (let attempt = 0; ; attempt++) {
+    const name = drawName(attempt);
+    if (records.claim(name, id, { durable })) return name;
+  }
+}

@@ -1,0 +1,143 @@
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { errorCode } from '../errors.js';
+import { type PortMapping, proxyOp } from '../network/ports.js';
+import { publishedPort } from '../network/publish.js';
+import { MonitoredProcess } from '../runtime/monitor.js';
+import { containerPlan } from '../runtime/plan.js';
+import type { Op } from '../runtime/spec.js';
+import type { AbortOptions } from '../types.js';
+import { writeFileAtomic } from '../util/files.js';
+import { Scope } from '../util/scope.js';
+import type { ContainerContext } from './context.js';
+import type { EndpointView } from './inspect.js';
+import type { Live } from './live.js';
+import type { ContainerRecord } from './record.js';
+import { buildSpec } from './spec.js';
+import { explainStart } from './start-error.js';
+
+/** What a container has of the network while it runs; kept in its run directory for other processes. */
+export interface NetworkState {
+  readonly endpoints: readonly (EndpointView & { readonly network: string })[];
+  readonly ports: readonly Required<PortMapping>[];
+}
+
+/** How a container is started. */
+export interface StartOptions extends AbortOptions {
+  readonly call: string;
+  /** The output comes over the conversation, from the first byte. */
+  readonly attach: boolean;
+}
+
+/** Starts containers: puts them on their networks, hands the plan to the helper, and makes known how it goes. */
+export class Starter {
+  readonly #context: ContainerContext;
+  readonly #live: Live;
+
+  constructor(context: ContainerContext, live: Live) {
+    this.#context = context;
+    this.#live = live;
+  }
+
+  /** Resolves when the plan is sent; `ready` when the command has been executed. */
+  async send(
+    record: ContainerRecord,
+    options: StartOptions,
+  ): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
+    const { call, signal } = options;
+    const { networks, helper } = this.#context;
+    const context = { call, ref: record.name, command: [...record.config.entrypoint, ...record.config.command] };
+    const paths = this.#live.paths(record.id);
+    await using scope = new Scope();
+    const { networkMode } = record.config;
+    const attachment =
+      networkMode === 'networks'
+        ? await networks.attach(record.id, record.config.networks, {
+            call,
+            ...(signal === undefined ? {} : { signal }),
+          })
+        : undefined;
+    if (attachment !== undefined) scope.defer(() => attachment.release());
+    const endpoints = attachment?.endpoints ?? [];
+    const networkOps: Op[] = networkMode === 'none' ? [['net-in-up', 'lo']] : [];
+    if (attachment !== undefined)
+      networkOps.push(...proxyOps(record, endpoints[0]?.ip), ...attachment.hostOps, ...attachment.insideOps);
+    const spec = await buildSpec(this.#context, record, {
+      call,
+      attach: options.attach,
+      paths,
+      endpoints,
+      network: networkOps,
+      logPath: logPath(this.#context, record),
+    });
+    rmSync(paths.exitFile, { force: true });
+    mkdirSync(join(paths.runDir, '..'), { recursive: true, mode: 0o700 });
+    const monitored = new MonitoredProcess(await helper.send(containerPlan(spec)));
+    scope.keep();
+    void monitored.closed.then(() => attachment?.release());
+    const listening = collectPorts(monitored);
+    const ready = this.#announce(record, monitored, { endpoints, ports: listening }, paths.runDir).catch(
+      (error: unknown) => {
+        throw explainStart(error, context);
+      },
+    );
+    ready.catch(() => {}); // Its reader may come later.
+    return { monitored, ready };
+  }
+
+  async #announce(
+    record: ContainerRecord,
+    monitored: MonitoredProcess,
+    network: NetworkState,
+    runDir: string,
+  ): Promise<void> {
+    const started = await monitored.holding(monitored.started);
+    if (network.endpoints.length > 0 || network.ports.length > 0) writeNetwork(runDir, network);
+    this.#live.add(record, { monitored, started }, { own: true });
+    this.#context.emit('container:start', {
+      time: started.startedAt,
+      id: record.id,
+      labels: record.labels,
+      pid: started.pid,
+    });
+  }
+
+  /** What it has of the network while it runs. */
+  network(record: ContainerRecord): NetworkState {
+    try {
+      return JSON.parse(readFileSync(join(this.#live.paths(record.id).runDir, 'network.json'), 'utf8')) as NetworkState;
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return { endpoints: [], ports: [] };
+      throw error;
+    }
+  }
+}
+
+/** Where the log of a container is, named as Docker names it. */
+export function logPath({ records }: ContainerContext, record: ContainerRecord): string {
+  return join(records.directory(record.id), `${record.id}-json.log`);
+}
+
+function proxyOps(record: ContainerRecord, ip: string | undefined): Op[] {
+  if (ip === undefined) return [];
+  return record.config.ports.map(port => proxyOp(port, ip));
+}
+
+/** The real ports, as the monitor tells them; filled in while it starts. */
+function collectPorts(monitored: MonitoredProcess): Required<PortMapping>[] {
+  const ports: Required<PortMapping>[] = [];
+  monitored.connection.on('fact', fact => {
+    if (fact.fact === 'listening') ports.push(publishedPort(fact));
+  });
+  return ports;
+}
+
+function writeNetwork(runDir: string, network: NetworkState): void {
+  try {
+    writeFileAtomic(join(runDir, 'network.json'), JSON.stringify(network), { durable: false });
+  } catch (error) {
+    // It has ended already, and its run directory with it.
+    if (errorCode(error) !== 'ENOENT') throw error;
+  }
+}
