@@ -64,7 +64,11 @@ export class Containers {
     call: string,
   ): Promise<{ record: ContainerRecord; monitored: MonitoredProcess; ready: Promise<void> }> {
     const record = await createRecord(this.#context, options, call);
-    return { record, ...(await this.#starter.send(record, { call, attach: true, ...signalOf(options) })) };
+    await using scope = new Scope();
+    scope.defer(() => this.remove(record, { force: true }));
+    const sent = await this.#starter.send(record, { call, attach: true, ...signalOf(options) });
+    scope.keep();
+    return { record, ...sent };
   }
 
   /**
@@ -180,6 +184,8 @@ export class Containers {
         });
       }
       running.monitored.connection.op('kill', 9);
+      // Somebody may have stopped reading its output, and then would never hear of its end.
+      running.monitored.connection.resume();
       await running.monitored.holding(running.monitored.closed);
     }
     await this.#erase(record);

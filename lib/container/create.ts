@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
 import { ConflictError, NotFoundError } from '../errors.js';
+import { checkResources } from '../host/cgroups-limits.js';
 import { Image } from '../image/image.js';
 import type { ResolvedImage } from '../image/resolve.js';
 import { formatOwner, self } from '../store/owner.js';
@@ -25,6 +26,7 @@ export async function createRecord(
   const image = await imageOf(context, options, call);
   const id = randomBytes(32).toString('hex');
   const config = resolveConfig(id, options, image.config.config);
+  checkResources(context.cgroups(), config.resources, call);
   const { records, volumes } = context;
   await using scope = new Scope();
   const lifetime = options.lifetime ?? 'process';
