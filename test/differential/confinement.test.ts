@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
+import type { Ask } from './ask.js';
 import { baseLayer } from './images.js';
-import { peerVersion, since, Sides, type Ask } from './sides.js';
+import { peerVersion, since, Sides } from './sides.js';
 
 const { describe, test } = needs('root', 'docker', 'cc');
 

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
 import { pack } from '../support/tar.js';
+import { sections } from './ask.js';
 import { baseLayer } from './images.js';
-import { sections, Sides } from './sides.js';
+import { Sides } from './sides.js';
 
 const { describe, test } = needs('root', 'docker', 'cc');
 

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
+import type { Ask } from './ask.js';
 import { baseLayer, imageConfigs } from './images.js';
-import { Sides, type Ask } from './sides.js';
+import { Sides } from './sides.js';
 
 const { describe, test } = needs('root', 'docker', 'cc');
 

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
+import { sections, type Ask, type Outcome, type Side } from './ask.js';
 import { baseLayer } from './images.js';
-import { peerVersion, sections, Sides, type Ask, type Outcome, type Side } from './sides.js';
+import { peerVersion, Sides } from './sides.js';
 
 const { describe, test } = needs('root', 'docker', 'cc');
 

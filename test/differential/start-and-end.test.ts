@@ -2,8 +2,9 @@ import { afterAll, beforeAll, expect } from '@jest/globals';
 
 import { needs } from '../support/needs.js';
 import { pack } from '../support/tar.js';
+import type { Ask, Outcome } from './ask.js';
 import { baseLayer } from './images.js';
-import { since, Sides, type Ask, type Outcome } from './sides.js';
+import { since, Sides } from './sides.js';
 
 const { describe, test } = needs('root', 'docker', 'cc');
 
