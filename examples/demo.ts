@@ -41,14 +41,13 @@ async function main(): Promise<void> {
   if (process.platform !== 'linux') return refuse('containers are a feature of Linux');
   if (process.getuid?.() !== 0) return refuse('this version needs root: sudo npm run demo');
   const directory = mkdtempSync(join(tmpdir(), 'tscontainer-demo-'));
-  const before = traces(directory);
   try {
     await show(directory);
   } finally {
     rmSync(directory, { recursive: true, force: true, maxRetries: 5 });
   }
   await step('look for what is left: mounts, processes, cgroups, devices', async () => {
-    const left = await settled(directory, before);
+    const left = await settled(directory);
     if (left.length > 0) throw new Error(`left behind:\n${left.join('\n')}`);
     return 'nothing';
   });
@@ -58,6 +57,8 @@ async function show(directory: string): Promise<void> {
   const root = join(directory, 'store');
   const runRoot = join(directory, 'run');
   await using engine = await step('open an engine on an empty store', () => Engine.open({ root, runRoot }));
+  engine.on('container:create', ({ id }) => made.add(id));
+  engine.on('network:create', ({ id }) => made.add(id));
   const image = await step('make an image of sh, cat, id, sleep, seq and node, with their libraries', async () =>
     engine.images.fromHost({ binaries: ['sh', 'cat', 'id', 'sleep', 'seq', process.execPath] }),
   );
@@ -120,18 +121,27 @@ function refuse(reason: string): void {
   process.exitCode = 1;
 }
 
-/** Everything on this machine that a container may leave, but for other people's. */
-function traces(directory: string): Set<string> {
+/** Ids of the containers and networks that were made: other people's may be on this machine as well. */
+const made = new Set<string>();
+
+/** What of ours is on this machine: a group has its container's id, a bridge the beginning of its network's. */
+function traces(directory: string): string[] {
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
     .filter(line => line.includes(directory));
-  const devices = readdirSync('/sys/class/net').map(name => `network device ${name}`);
+  const bridges = new Set([...made].map(id => `tsc${id.slice(0, 12)}`));
+  const devices = readdirSync('/sys/class/net')
+    .filter(name => bridges.has(name))
+    .map(name => `network device ${name}`);
   const groups = ['', ...readdirSync('/sys/fs/cgroup')]
     .map(name => join('/sys/fs/cgroup', name, 'tscontainer'))
     .filter(existsSync)
-    .flatMap(parent => readdirSync(parent).map(name => `cgroup ${parent}/${name}`))
-    .filter(name => /[0-9a-f]{64}$/.test(name));
-  return new Set([...mounts, ...devices, ...groups, ...processes(directory)]);
+    .flatMap(parent =>
+      readdirSync(parent)
+        .filter(name => made.has(name))
+        .map(name => `cgroup ${parent}/${name}`),
+    );
+  return [...mounts, ...devices, ...groups, ...processes(directory)];
 }
 
 function processes(directory: string): string[] {
@@ -147,11 +157,11 @@ function processes(directory: string): string[] {
     });
 }
 
-/** What is there now and was not before; the kernel takes a moment to tear a network namespace down. */
-async function settled(directory: string, before: ReadonlySet<string>): Promise<string[]> {
+/** What is still there after a moment, which the kernel takes to tear a network namespace down. */
+async function settled(directory: string): Promise<string[]> {
   const deadline = performance.now() + 3_000;
   for (;;) {
-    const left = [...traces(directory)].filter(trace => !before.has(trace));
+    const left = traces(directory);
     if (left.length === 0 || performance.now() > deadline) return left;
     await new Promise(resolve => setTimeout(resolve, 5));
   }
