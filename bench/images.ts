@@ -24,7 +24,7 @@ export async function tinyArchive(tag: string): Promise<Buffer> {
   const layer = await tar([
     { name: 'bin', type: 'directory' },
     { name: 'bin/true', mode: 0o755, content: program },
-    { name: 'bin/sleep', type: 'link', link: 'bin/true' },
+    { name: 'bin/sleep', type: 'link', link: 'bin/true', mode: 0o755 },
   ]);
   const config = configOf([digest(layer)]);
   const manifest = [{ Config: 'config.json', RepoTags: [tag], Layers: ['layer.tar'] }];

@@ -170,6 +170,8 @@ int log_append(struct log *log, int stream, const char *bytes, size_t length) {
     if (newline || held + take == LOG_LINE_MAX) {
       if (log_entry(log, stream, log->line[stream], held, bytes, take) < 0) return -1;
       log->held[stream] = 0;
+      /* A file is rotated by the line, however much comes at once. */
+      if (log->max_size > 0 && log->size + (int64_t)log->used >= log->max_size && log_flush(log) < 0) return -1;
     } else {
       if (!log->line[stream] && !(log->line[stream] = malloc(LOG_LINE_MAX))) return -1;
       memcpy(log->line[stream] + held, bytes, take);

@@ -208,7 +208,21 @@ static int announce(struct monitor *monitor) {
   return 0;
 }
 
-static void record_exit(struct monitor *monitor) {
+static void remove_run_dir(const struct plan *plan) {
+  const struct op *run = plan_find(plan, "run-dir");
+  static const char *const names[] = {"monitor.sock", "running", "network.json"};
+  char path[4096];
+  if (!run) return;
+  for (size_t i = 0; i < countof(names); i++) {
+    snprintf(path, sizeof path, "%s/%s", op_text(run, 1), names[i]);
+    (void)unlink(path);
+  }
+  (void)rmdir(op_text(run, 1));
+}
+
+/* The record first, so that a kill in what follows loses nothing; the news last, so that whoever hears of the end finds
+ * nothing left of it and may start again. */
+static void finish(struct monitor *monitor) {
   const struct op *file = plan_find(monitor->plan, "exit-file");
   struct timespec now;
   char body[512], text[600];
@@ -221,19 +235,9 @@ static void record_exit(struct monitor *monitor) {
            (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec % 1000000, duration);
   snprintf(text, sizeof text, "{%s}\n", body);
   if (file) write_whole(op_text(file, 1), text);
+  remove_cgroups(monitor->plan);
+  remove_run_dir(monitor->plan);
   fact_json("exit", "%s", body);
-}
-
-static void remove_run_dir(const struct plan *plan) {
-  const struct op *run = plan_find(plan, "run-dir");
-  static const char *const names[] = {"monitor.sock", "running", "network.json"};
-  char path[4096];
-  if (!run) return;
-  for (size_t i = 0; i < countof(names); i++) {
-    snprintf(path, sizeof path, "%s/%s", op_text(run, 1), names[i]);
-    (void)unlink(path);
-  }
-  (void)rmdir(op_text(run, 1));
 }
 
 static void owner_gone(struct session *session) {
@@ -317,9 +321,7 @@ int unshare_main(const struct plan *plan, int connection) {
   if (lifetime && strcmp(op_text(lifetime, 1), "process") == 0) monitor.session.owner_gone = owner_gone;
   if (session_own(&monitor.session, connection, attach != NULL) < 0) return 1;
   session_run(&monitor.session);
-  record_exit(&monitor);
-  remove_cgroups(plan);
-  remove_run_dir(plan);
+  finish(&monitor);
   session_close(&monitor.session);
   return 0;
 }

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 
 import { InvalidStateError, NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
-import { joinMonitor } from '../runtime/monitor.js';
 import { signalNumber } from '../runtime/signals.js';
 import type { AbortOptions } from '../types.js';
 import { abortable, sleep } from '../util/abort.js';
@@ -198,7 +197,7 @@ export class Container {
     options.signal?.throwIfAborted();
     const record = this.#record('container.attach');
     const { started } = await this.#home.live.require(record, 'container.attach');
-    const monitored = await joinMonitor(`${this.#home.live.paths(this.id).runDir}/monitor.sock`);
+    const monitored = await this.#home.live.visit(this.id);
     if (monitored === undefined) {
       throw new InvalidStateError({
         call: 'container.attach',

@@ -1,5 +1,3 @@
-import { rmSync } from 'node:fs';
-
 import { ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import { removeCgroups } from '../host/cgroups-remove.js';
@@ -199,7 +197,7 @@ export class Containers {
       // Its monitor was killed, which would have done this.
       await removeCgroups(cgroupsOf(this.#context, record, 'container.remove')?.remove ?? []);
     }
-    rmSync(this.live.paths(record.id).runDir, { recursive: true, force: true });
+    this.live.erase(record.id);
     if (!records.delete(record.id, [record.name])) return;
     for (const volume of record.anonymousVolumes) await volumes.discard(volume);
     this.#context.emit('container:remove', { time: new Date(), id: record.id, labels: record.labels });

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { InvalidStateError, type ExitStatus } from '../errors.js';
@@ -27,8 +28,25 @@ export class Live {
   paths(id: string): StatePaths {
     return {
       runDir: join(this.#context.store.runRoot, 'c', id.slice(0, 12)),
-      exitFile: join(this.#context.records.directory(id), 'exit.json'),
+      exitFiles: [this.#volatile(id), this.#context.records.directory(id)].map(path => join(path, 'exit.json')),
     };
+  }
+
+  /**
+   * Where a container's small files are: how it ended, its hosts, hostname and resolv.conf. Those of one that ends with
+   * its owner are in memory, since they do not outlive a reboot either, and a disk takes its time to make and unmake them.
+   */
+  directory(record: Pick<ContainerRecord, 'id' | 'lifetime'>): string {
+    return record.lifetime === 'process' ? this.#volatile(record.id) : this.#context.records.directory(record.id);
+  }
+
+  /** Removes what a container has outside of the store. */
+  erase(id: string): void {
+    for (const path of [this.paths(id).runDir, this.#volatile(id)]) rmSync(path, { recursive: true, force: true });
+  }
+
+  #volatile(id: string): string {
+    return join(this.#context.store.runRoot, 's', id.slice(0, 12));
   }
 
   state(id: string): State {
@@ -80,12 +98,17 @@ export class Live {
     });
   }
 
+  /** A conversation of one's own with a monitor; `undefined` when it is gone. */
+  async visit(id: string): Promise<MonitoredProcess | undefined> {
+    return joinMonitor(this.#context.helper, join(this.paths(id).runDir, 'monitor.sock'));
+  }
+
   async join(record: ContainerRecord): Promise<Running | undefined> {
     const known = this.#running.get(record.id);
     if (known !== undefined) return known;
     const state = this.state(record.id);
     if (state.name !== 'running') return undefined;
-    const monitored = await joinMonitor(join(this.paths(record.id).runDir, 'monitor.sock'));
+    const monitored = await this.visit(record.id);
     if (monitored === undefined) return undefined;
     const other = this.#running.get(record.id);
     if (other !== undefined) {

@@ -24,12 +24,14 @@ import type { ContainerContext } from './context.js';
 import type { EndpointView } from './inspect.js';
 import type { ProcessOptions } from './options.js';
 import type { ContainerRecord } from './record.js';
-import type { StatePaths } from './state.js';
 
 interface SpecInput {
   readonly call: string;
   readonly attach: boolean;
-  readonly paths: StatePaths;
+  readonly runDir: string;
+  readonly exitFile: string;
+  /** For the files that are mounted over the image's. */
+  readonly directory: string;
   readonly logPath: string;
   readonly endpoints: readonly EndpointView[];
   readonly network: readonly Op[];
@@ -48,8 +50,8 @@ export async function buildSpec(
   const command = [...config.entrypoint, ...config.command];
   return {
     lifetime: record.lifetime,
-    runDir: input.paths.runDir,
-    exitFile: input.paths.exitFile,
+    runDir: input.runDir,
+    exitFile: input.exitFile,
     ...(config.log.driver === 'none'
       ? {}
       : { log: { path: input.logPath, maxBytes: config.log.maxBytes ?? 0, maxFiles: config.log.maxFiles ?? 1 } }),
@@ -64,7 +66,7 @@ export async function buildSpec(
     mounts: [
       ...defaultMounts({ shmBytes: config.shmSizeBytes }),
       ...cgroup.mounts,
-      ...etcMounts(context, record, input.endpoints),
+      ...etcMounts(record, input),
       ...context.volumes.mountSpecs(config.mounts, input.call),
     ],
     devices: defaultDevices,
@@ -153,12 +155,7 @@ async function rootOf(
   };
 }
 
-function etcMounts(
-  { records }: ContainerContext,
-  record: ContainerRecord,
-  endpoints: readonly EndpointView[],
-): MountSpec[] {
-  const directory = records.directory(record.id);
+function etcMounts(record: ContainerRecord, { directory, endpoints }: SpecInput): MountSpec[] {
   return Object.entries(etcFiles(record, endpoints)).map(([name, text]) => {
     const source = join(directory, name);
     // Kept over restarts, as Docker keeps hostname and resolv.conf; hosts says where the container is now.

@@ -48,7 +48,10 @@ export class Starter {
     const { call, signal } = options;
     const { networks, helper } = this.#context;
     const context = { call, ref: record.name, command: [...record.config.entrypoint, ...record.config.command] };
-    const paths = this.#live.paths(record.id);
+    const { runDir } = this.#live.paths(record.id);
+    const directory = this.#live.directory(record);
+    const exitFile = join(directory, 'exit.json');
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     await using scope = new Scope();
     const { networkMode } = record.config;
     const attachment =
@@ -66,22 +69,24 @@ export class Starter {
     const spec = await buildSpec(this.#context, record, {
       call,
       attach: options.attach,
-      paths,
+      runDir,
+      exitFile,
+      directory,
       endpoints,
       network: networkOps,
       logPath: logPath(this.#context, record),
     });
-    rmSync(paths.exitFile, { force: true });
-    mkdirSync(join(paths.runDir, '..'), { recursive: true, mode: 0o700 });
-    const monitored = new MonitoredProcess(await helper.send(containerPlan(spec)));
+    rmSync(exitFile, { force: true });
+    mkdirSync(join(runDir, '..'), { recursive: true, mode: 0o700 });
+    const monitored = new MonitoredProcess(
+      await helper.send(containerPlan(spec), { outlives: record.lifetime === 'process' }),
+    );
     scope.keep();
     void monitored.closed.then(() => attachment?.release());
     const listening = collectPorts(monitored);
-    const ready = this.#announce(record, monitored, { endpoints, ports: listening }, paths.runDir).catch(
-      (error: unknown) => {
-        throw explainStart(error, context);
-      },
-    );
+    const ready = this.#announce(record, monitored, { endpoints, ports: listening }, runDir).catch((error: unknown) => {
+      throw explainStart(error, context);
+    });
     ready.catch(() => {}); // Its reader may come later.
     return { monitored, ready };
   }

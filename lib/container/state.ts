@@ -14,8 +14,8 @@ export type State =
 export interface StatePaths {
   /** In the run directory, written by the monitor; there while it runs. */
   readonly runDir: string;
-  /** In the store, written by the monitor at the end. */
-  readonly exitFile: string;
+  /** Where the monitor may have written at the end how it went. */
+  readonly exitFiles: readonly string[];
 }
 
 /**
@@ -28,7 +28,7 @@ export function readState(paths: StatePaths): State {
     const started = toStarted(running);
     if (processStartTime(started.monitor) === started.monitorStartTime) return { name: 'running', started };
   }
-  const ended = readJson(paths.exitFile);
+  const ended = paths.exitFiles.map(readJson).find(found => found !== undefined);
   if (ended !== undefined) return { name: 'exited', ended: toEnded(ended) };
   // The monitor was killed, or the machine went down: it ran, and nobody saw how it ended.
   return running === undefined ? { name: 'created' } : { name: 'exited', ended: undefined };

@@ -119,11 +119,6 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   }
 }
 
-/** Connects to the socket that a running monitor serves. Rejects with the system's error when nobody listens. */
-export async function connectTo(path: string): Promise<Connection> {
-  return new Connection(await dial(path));
-}
-
 /**
  * The launcher: a small child of this process which forks the helper's other modes, because forking it takes a tenth
  * of a millisecond and forking Node several. It ends when this process does, however that happens.
@@ -132,6 +127,8 @@ export class Helper {
   readonly #socketPath: string;
   #child: ChildProcess | undefined;
   #ready: Promise<void> | undefined;
+  /** Those that end with the engine. */
+  readonly #conversations = new Set<Connection>();
 
   constructor(runRoot: string) {
     this.#socketPath = join(runRoot, `launch-${process.pid}-${randomBytes(3).toString('hex')}.sock`);
@@ -143,18 +140,28 @@ export class Helper {
     this.#ready.catch(() => {}); // Whoever calls next hears of it.
   }
 
-  /** Hands over a plan; facts and output come back on the connection. */
-  async send(plan: Plan): Promise<Connection> {
+  /**
+   * Hands over a plan; facts and output come back on the connection.
+   *
+   * @param options.outlives - It is not hung up when the engine closes: a container's life depends on it.
+   */
+  async send(plan: Plan, options: { readonly outlives: boolean } = { outlives: false }): Promise<Connection> {
     this.#ready ??= this.#start();
     await this.#ready;
     const socket = await dial(this.#socketPath);
     const connection = new Connection(socket);
     socket.write(plan.encode());
-    return connection;
+    return options.outlives ? connection : this.#track(connection);
+  }
+
+  /** Connects to the socket that a running monitor serves. Rejects with the system's error when nobody listens. */
+  async join(socketPath: string): Promise<Connection> {
+    return this.#track(new Connection(await dial(socketPath)));
   }
 
   /** Ends the launcher. Containers are not its children's concern any more, and run on. */
   close(): void {
+    for (const connection of this.#conversations) connection.destroy();
     this.#child?.stdin?.destroy();
     this.#child = undefined;
     this.#ready = Promise.reject(
@@ -167,6 +174,12 @@ export class Helper {
       }),
     );
     this.#ready.catch(() => {});
+  }
+
+  #track(connection: Connection): Connection {
+    this.#conversations.add(connection);
+    connection.on('close', () => this.#conversations.delete(connection));
+    return connection;
   }
 
   #start(): Promise<void> {

@@ -90,17 +90,19 @@ export interface CapabilitySets {
  * that set, inheritable and ambient are empty, so that a user other than root has none after exec.
  *
  * @param last - The newest that the kernel knows. Default: what `/proc/sys/kernel/cap_last_cap` says.
+ * @param available - What there is to be had. Default: what this process may hand on.
  * @throws `TypeError` for a name that is none.
  */
 export function capabilitySets(
   changes: CapabilityChanges = {},
   last = kernelLast(),
   call = 'containers.create',
+  available: ReadonlySet<string> = ownCapabilities(),
 ): CapabilitySets {
   const asked = effectiveNames(changes, call).filter(name => capabilityNames.indexOf(name) <= last);
   // "All" is all there is: one that this process lacks is only an error when it was asked for by its name.
   const named = (changes.add ?? []).map(name => normalise(name, call));
-  const names = new Set(asked.filter(name => ownCapabilities().has(name) || named.includes(name)));
+  const names = new Set(asked.filter(name => available.has(name) || named.includes(name)));
   const mask = capabilityMask(names);
   return { names, bounding: mask, effective: mask, permitted: mask, inheritable: 0n, ambient: 0n };
 }

@@ -1,5 +1,5 @@
 import type { ExitStatus } from '../errors.js';
-import { connectTo, type Connection } from '../host/helper.js';
+import type { Connection, Helper } from '../host/helper.js';
 import type { Fact } from '../host/job.js';
 import { signalName } from './signals.js';
 
@@ -84,9 +84,9 @@ export class MonitoredProcess {
 }
 
 /** Joins the conversation of a container that somebody else started. `undefined` when its monitor is gone. */
-export async function joinMonitor(socketPath: string): Promise<MonitoredProcess | undefined> {
+export async function joinMonitor(helper: Helper, socketPath: string): Promise<MonitoredProcess | undefined> {
   try {
-    return new MonitoredProcess(await connectTo(socketPath));
+    return new MonitoredProcess(await helper.join(socketPath));
   } catch {
     // ENOENT, ECONNREFUSED: it has ended between the look and the call, and what it recorded tells how.
     return undefined;
