@@ -277,7 +277,17 @@ static int start(struct monitor *monitor) {
   monitor->cgroup_count = (size_t)count;
   if (join_namespaces(plan, true) < 0) return -1;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) < 0) return fail("monitor", "socketpair", "");
-  pid_t child = (pid_t)syscall(SYS_clone, namespace_flags(plan) | SIGCHLD, 0, 0, 0, 0);
+  int flags = namespace_flags(plan);
+  /* A network namespace belongs to the user namespace that it was made in: one made in advance will not do for another. */
+  bool spare = flags & CLONE_NEWNET && !(flags & CLONE_NEWUSER) && launch_enter_spare_network() == 0;
+  pid_t child = (pid_t)syscall(SYS_clone, (flags & ~(spare ? CLONE_NEWNET : 0)) | SIGCHLD, 0, 0, 0, 0);
+  int cloned = errno;
+  if (spare && child != 0 && launch_leave_spare_network() < 0) {
+    fail("namespaces", "setns", "net");
+    if (child > 0) kill(child, SIGKILL);
+    return -1;
+  }
+  errno = cloned;
   if (child < 0) return fail("namespaces", "clone", "");
   if (child == 0) {
     close(sync[0]);

@@ -36,7 +36,9 @@ describe('capabilitySets', () => {
     [{ add: ['CHOWN'], drop: ['CHOWN'] }, defaultCapabilities],
     [{ privileged: true, drop: ['KILL'] }, capabilityNames],
   ])('%j', (changes, expected) => {
-    expect([...capabilitySets(changes, undefined, undefined, new Set(capabilityNames)).names].sort()).toEqual([...expected].sort());
+    expect([...capabilitySets(changes, undefined, undefined, new Set(capabilityNames)).names].sort()).toEqual(
+      [...expected].sort(),
+    );
   });
 
   test('what the kernel does not know is left out', () => {

@@ -21,8 +21,8 @@ describe('resolveUser', () => {
   test.each([
     ['', { uid: 0, gid: 0, groups: [0, 0, 10], home: '/root', name: 'root' }],
     ['root', { uid: 0, gid: 0, groups: [0, 0, 10], home: '/root', name: 'root' }],
-    ['app', { uid: 1000, gid: 1001, groups: [1001, 10, 29], home: '/srv/app', name: 'app' }],
-    ['1000', { uid: 1000, gid: 1001, groups: [1001, 10, 29], home: '/srv/app', name: 'app' }],
+    ['app', { uid: 1000, gid: 1001, groups: [1001, 10], home: '/srv/app', name: 'app' }],
+    ['1000', { uid: 1000, gid: 1001, groups: [1001, 10], home: '/srv/app', name: 'app' }],
     ['app:audio', { uid: 1000, gid: 29, groups: [29], home: '/srv/app', name: 'app' }],
     ['app:5000', { uid: 1000, gid: 5000, groups: [5000], home: '/srv/app', name: 'app' }],
     ['4242', { uid: 4242, gid: 0, groups: [0], home: '/' }],
@@ -62,7 +62,7 @@ describe('resolveUser', () => {
   });
 
   test('further groups are added by name or id', () => {
-    expect(resolveUser('app', files, { extraGroups: ['root', '123'] }).groups).toEqual([1001, 10, 29, 0, 123]);
+    expect(resolveUser('app', files, { extraGroups: ['root', '123'] }).groups).toEqual([1001, 10, 0, 123]);
     expect(() => resolveUser('app', files, { extraGroups: ['nope'] })).toThrow(/no such group: nope/);
   });
 });
