@@ -35,27 +35,14 @@ static int open_target(const struct op *op) {
   return pidfd;
 }
 
-static int target_flags(const struct plan *plan) {
-  static const struct {
-    const char *name;
-    int flag;
-  } kinds[] = {{"mnt", CLONE_NEWNS}, {"net", CLONE_NEWNET}, {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}, {"user", CLONE_NEWUSER}, {"cgroup", CLONE_NEWCGROUP}};
-  int flags = 0;
-  const struct op *op = plan_find(plan, "namespaces");
-  for (unsigned i = 1; op && i < op->count; i++)
-    for (size_t k = 0; k < countof(kinds); k++)
-      if (strcmp(op_text(op, i), kinds[k].name) == 0) flags |= kinds[k].flag;
-  return flags;
-}
-
 static _Noreturn void child_main(const struct plan *plan, struct stdio *stdio, bool tty, int target, const int *cgroups, size_t count, int sync) {
   wire_open(sync, false);
   signal(SIGPIPE, SIG_DFL);
   /* CVE-2016-9962: nobody inside may trace us between our entering and the exec. */
   (void)prctl(PR_SET_DUMPABLE, 0);
-  bool user_namespace = target_flags(plan) & CLONE_NEWUSER;
+  bool user_namespace = process_namespaces(plan) & CLONE_NEWUSER;
   if (cgroup_join(cgroups, count) == 0) {
-    if (setns(target, target_flags(plan)) < 0) fail("namespaces", "setns", "");
+    if (setns(target, process_namespaces(plan)) < 0) fail("namespaces", "setns", "");
     else if (user_namespace && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) fail("user-namespace", "setresuid", "0");
     else if (process_stdio(plan, stdio, tty, sync) == 0) process_exec(plan, 1);
   }

@@ -7,6 +7,7 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +47,20 @@ int cgroup_join(const int *fds, size_t count) {
 }
 
 /* --- from outside --- */
+
+int process_namespaces(const struct plan *plan) {
+  static const struct {
+    const char *name;
+    int flag;
+  } kinds[] = {{"mnt", CLONE_NEWNS}, {"pid", CLONE_NEWPID},   {"net", CLONE_NEWNET},      {"ipc", CLONE_NEWIPC},
+               {"uts", CLONE_NEWUTS}, {"user", CLONE_NEWUSER}, {"cgroup", CLONE_NEWCGROUP}};
+  int flags = 0;
+  const struct op *op = plan_find(plan, "namespaces");
+  for (unsigned i = 1; op && i < op->count; i++)
+    for (size_t k = 0; k < countof(kinds); k++)
+      if (strcmp(op_text(op, i), kinds[k].name) == 0) flags |= kinds[k].flag;
+  return flags;
+}
 
 long long process_start_time(pid_t pid) {
   char path[64], text[1024];

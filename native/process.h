@@ -23,6 +23,8 @@ int process_await_exec(int sync);
 long long process_start_time(pid_t pid);
 /* Receives the master that process_stdio sent. */
 int process_master(int sync);
+/* The CLONE_NEW… flags of the "namespaces" op: those to make, or those of another process to enter. */
+int process_namespaces(const struct plan *plan);
 /* Writes "0" to cgroup files that were opened before, so that the caller joins them. */
 int cgroup_join(const int *fds, size_t count);
 /* Opens the files of all "cg-join" ops. Their number, or -1 after fail(). */

@@ -138,19 +138,6 @@ static _Noreturn void child_main(struct monitor *monitor, int sync) {
 
 /* --- the monitor's side --- */
 
-static int namespace_flags(const struct plan *plan) {
-  static const struct {
-    const char *name;
-    int flag;
-  } kinds[] = {{"mnt", CLONE_NEWNS}, {"pid", CLONE_NEWPID}, {"net", CLONE_NEWNET}, {"ipc", CLONE_NEWIPC}, {"uts", CLONE_NEWUTS}, {"user", CLONE_NEWUSER}};
-  int flags = 0;
-  const struct op *op = plan_find(plan, "namespaces");
-  for (unsigned i = 1; op && i < op->count; i++)
-    for (size_t k = 0; k < countof(kinds); k++)
-      if (strcmp(op_text(op, i), kinds[k].name) == 0) flags |= kinds[k].flag;
-  return flags;
-}
-
 /* user-namespace SETGROUPS UID_MAP GID_MAP: written here, by whoever may. */
 static int write_maps(const struct plan *plan, pid_t child) {
   const struct op *op = plan_find(plan, "user-namespace");
@@ -277,7 +264,7 @@ static int start(struct monitor *monitor) {
   monitor->cgroup_count = (size_t)count;
   if (join_namespaces(plan, true) < 0) return -1;
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) < 0) return fail("monitor", "socketpair", "");
-  int flags = namespace_flags(plan);
+  int flags = process_namespaces(plan);
   /* A network namespace belongs to the user namespace that it was made in: one made in advance will not do for another. */
   bool spare = flags & CLONE_NEWNET && !(flags & CLONE_NEWUSER) && launch_enter_spare_network() == 0;
   pid_t child = (pid_t)syscall(SYS_clone, (flags & ~(spare ? CLONE_NEWNET : 0)) | SIGCHLD, 0, 0, 0, 0);
