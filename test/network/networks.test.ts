@@ -2,7 +2,10 @@ import { describe, expect } from '@jest/globals';
 
 import type { Attachment } from '../../lib/network/attach.js';
 import type { NetworkInfo } from '../../lib/network/network.js';
-import { askCommand, Machine, testAsRoot as test } from './machine.js';
+import { needs } from '../support/needs.js';
+import { askCommand, Machine } from './machine.js';
+
+const { test } = needs('root', 'nft', 'ip');
 
 const devices = 'ip -j link | grep -o \'"ifname":"tsc[^"]*"\' | sort | tr -d \'\\n\'';
 const tables = 'nft list tables | grep tscontainer | sort || true';
