@@ -81,7 +81,7 @@ async function nft(script: string): Promise<void> {
   child.stdin.end(script);
   const code = await new Promise<number | null>((resolve, reject) => {
     child.on('error', error => {
-      if (errorCode(error) !== 'ENOENT') return reject(error);
+      if (!['ENOENT', 'EACCES'].includes(errorCode(error) ?? '')) return reject(error);
       const reason = 'there is no nft program. Install it (Debian: apt-get install nftables)';
       reject(new UnsupportedError({ call: 'networks.create', feature: 'masquerade', reason }));
     });
