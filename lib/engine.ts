@@ -21,6 +21,7 @@ import type { CredentialProvider } from './registry/credentials.js';
 import { Store } from './store/store.js';
 import type {
   AbortOptions,
+  DiskUsage,
   EngineEvent,
   EngineEvents,
   Features,
@@ -221,6 +222,22 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     return (this.#features ??= import('./host/features.js').then(({ probeFeatures }) =>
       probeFeatures({ directory: this.root }),
     ));
+  }
+
+  /** What the store takes on disk, as `docker system df` counts it. Takes as long as the trees of containers and volumes are large. */
+  async diskUsage(options: AbortOptions = {}): Promise<DiskUsage> {
+    options.signal?.throwIfAborted();
+    const { diskUsage } = await import('./container/usage.js');
+    const records = this.#store.records<ContainerRecord>('containers').list();
+    const volumes = await this.volumes.list({}, options);
+    return diskUsage({
+      ...options,
+      store: this.#store,
+      records,
+      isRunning: id => this.containers.live.state(id).name === 'running',
+      volumes: volumes.map(({ name }) => ({ name, path: this.volumes.path(name) })),
+      images: await this.images.usage(id => records.filter(record => record.image.id === id).length),
+    });
   }
 
   /**

@@ -61,6 +61,99 @@ export interface PruneReport {
   readonly reclaimedBytes: number;
 }
 
+/** One kind of thing on disk, as `engine.diskUsage()` counts it. */
+export interface UsageOf<T> {
+  /** How many there are. */
+  readonly count: number;
+  /** How many of them are in use: images of containers, containers that run, volumes that are mounted. */
+  readonly active: number;
+  /** Bytes of all of them; what several share counts once. */
+  readonly totalBytes: number;
+  /** Bytes that removing what is not in use would give back. */
+  readonly reclaimableBytes: number;
+  /** Each of them. */
+  readonly items: readonly T[];
+}
+
+/** What an image takes. */
+export interface ImageUsage {
+  /** Digest of its config. */
+  readonly id: Digest;
+  /** As short as Docker prints them. */
+  readonly tags: readonly string[];
+  /** What registries call it. */
+  readonly repoDigests: readonly string[];
+  /** When it was built, as it says itself. */
+  readonly createdAt: Date | undefined;
+  /** Bytes of its layers, unpacked. */
+  readonly sizeBytes: number;
+  /** Of those, the bytes of layers that other images have, too. */
+  readonly sharedBytes: number;
+  /** What would go with it. */
+  readonly uniqueBytes: number;
+  /** How many containers were made from it. */
+  readonly containers: number;
+}
+
+/** What a container takes. */
+export interface ContainerUsage {
+  /** Its id. */
+  readonly id: string;
+  /** Its name. */
+  readonly name: string;
+  /** It has a process. */
+  readonly running: boolean;
+  /** Bytes of the files that it has made or changed. */
+  readonly sizeBytes: number;
+  /** How many volumes it mounts. */
+  readonly volumes: number;
+}
+
+/** What a volume takes. */
+export interface VolumeUsage {
+  /** Its name. */
+  readonly name: string;
+  /** How many containers mount it, running or not. */
+  readonly containers: number;
+  /** Bytes of its files. */
+  readonly sizeBytes: number;
+}
+
+/** What a step of a build left for the next one. */
+export interface BuildCacheUsage {
+  /** Its name in the cache. */
+  readonly id: string;
+  /** What it is the result of. */
+  readonly description: string;
+  /** Bytes of it. */
+  readonly sizeBytes: number;
+  /** When it was made. */
+  readonly createdAt: Date;
+  /** A build uses it now. */
+  readonly inUse: boolean;
+}
+
+/** What the store takes on disk, in the sections of `docker system df`. */
+export interface DiskUsage {
+  /** Layers count as they are unpacked, once however many images have them. */
+  readonly images: UsageOf<ImageUsage>;
+  /** What containers wrote outside of volumes. */
+  readonly containers: UsageOf<ContainerUsage>;
+  /** What is in volumes. */
+  readonly volumes: UsageOf<VolumeUsage>;
+  /** What builds left. */
+  readonly buildCache: UsageOf<BuildCacheUsage>;
+  /** Content as it was transferred, which is kept beside the unpacked layers. */
+  readonly blobs: {
+    /** How many there are. */
+    readonly count: number;
+    /** Bytes of them. */
+    readonly totalBytes: number;
+    /** Bytes of transfers that were interrupted, kept for a while to be gone on with. */
+    readonly partialBytes: number;
+  };
+}
+
 /** Progress of bytes or files on their way. */
 export interface TransferProgress {
   /** What is going on with this item. */
@@ -148,6 +241,10 @@ export interface EngineEvents {
   'image:pull': [event: EventBase & { readonly ref: string }];
   /** It came from an archive. */
   'image:load': [event: EventBase & { readonly ref: string }];
+  /** It was made from the file system of an archive. */
+  'image:import': [event: EventBase & { readonly ref: string }];
+  /** It was written to an archive. */
+  'image:save': [event: EventBase & { readonly ref: string }];
   /** It got a name. */
   'image:tag': [event: EventBase & { readonly ref: string }];
   /** It lost a name. */

@@ -11,6 +11,7 @@ import type { Store } from '../store/store.js';
 import type {
   AbortOptions,
   Digest,
+  DiskUsage,
   EngineEvents,
   Labels,
   Operation,
@@ -48,7 +49,10 @@ export interface ImageRemoval {
   readonly deleted: readonly Digest[];
 }
 
-type ImageEvents = Pick<EngineEvents, 'image:pull' | 'image:load' | 'image:tag' | 'image:untag' | 'image:remove'>;
+type ImageEvents = Pick<
+  EngineEvents,
+  'image:pull' | 'image:load' | 'image:import' | 'image:save' | 'image:tag' | 'image:untag' | 'image:remove'
+>;
 
 /** How the events of images reach whoever listens. */
 export type EmitImage = <K extends keyof ImageEvents>(type: K, event: ImageEvents[K][0]) => void;
@@ -311,6 +315,12 @@ export class ImageCollection {
     this.#emitRemoval(found, untagged, removed);
     if (removed) await this.#store.collect({ graceMs: 0 });
     return { untagged: untagged.map(familiar), deleted: removed ? [found.config] : [] };
+  }
+
+  /** @internal See `engine.diskUsage()`. */
+  async usage(containersOf: (id: Digest) => number): Promise<DiskUsage['images']> {
+    const { imageUsage } = await import('./usage.js');
+    return imageUsage(this.#catalog.list(), this.#catalog.tags(), containersOf);
   }
 
   #users(record: ImageRecord): readonly ImageUser[] {

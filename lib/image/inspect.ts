@@ -68,7 +68,7 @@ export function toImageInfo({ record, tags, raw }: Inspected): ImageInfo {
     tags: tags.map(familiar),
     repoDigests: record.repoDigests.map(familiar),
     platform: record.platform,
-    createdAt: instant(record.created),
+    createdAt: instantOf(record.created),
     sizeBytes: sizeOf(record),
     layers: record.layers.map(({ blob, diffId }) => ({ digest: blob.digest, diffId, sizeBytes: blob.size })),
     config: objectOf(raw['config']),
@@ -137,7 +137,8 @@ export function familiar(full: string): string {
   return parseReference(full, { defaultTag: false }).familiar();
 }
 
-function instant(created: string | undefined): Date | undefined {
+/** `undefined` where the image says nothing, or nonsense. */
+export function instantOf(created: string | undefined): Date | undefined {
   const date = new Date(created ?? NaN);
   return Number.isNaN(date.getTime()) ? undefined : date;
 }

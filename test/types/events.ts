@@ -24,6 +24,8 @@ export function everyEventIsKnown(event: EngineEvent): string {
       return String(event.status.exitCode);
     case 'image:pull':
     case 'image:load':
+    case 'image:import':
+    case 'image:save':
     case 'image:tag':
     case 'image:untag':
       return event.ref;
