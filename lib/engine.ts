@@ -11,13 +11,14 @@ import { InitLayers } from './container/init-layer.js';
 import type { ContainerRecord } from './container/record.js';
 import { isEngineError, type ProcessResult } from './errors.js';
 import { describeCgroups, type CgroupHost } from './host/cgroups.js';
-import { holdCgroups } from './host/cgroups-control.js';
+import { holdCgroups, markerHolder } from './host/cgroups-control.js';
 import { sweepCgroups } from './host/cgroups-remove.js';
 import { Helper } from './host/helper.js';
 import type { Image } from './image/image.js';
 import { ImageCollection } from './image/images.js';
 import { Networks } from './network/networks.js';
 import type { CredentialProvider } from './registry/credentials.js';
+import { formatOwner, isAlive as isOwnerAlive, parseOwner, self } from './store/owner.js';
 import { Store } from './store/store.js';
 import type {
   AbortOptions,
@@ -290,8 +291,12 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
 
   async #sweep(): Promise<void> {
     const records = this.#store.records<ContainerRecord>('containers');
-    const isAlive = (id: string): boolean | undefined =>
-      records.has(id) ? this.containers.live.state(id).name === 'running' : undefined;
+    const isAlive = (id: string): boolean | undefined => {
+      const holder = markerHolder(id);
+      if (holder === undefined) return records.has(id) ? this.containers.live.state(id).name === 'running' : undefined;
+      const owner = parseOwner(holder);
+      return owner === undefined ? undefined : isOwnerAlive(owner);
+    };
     try {
       await this.containers.sweep();
       await this.networks.sweep();
@@ -308,7 +313,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
   #heldCgroups(): CgroupHost {
     if (this.#cgroups === undefined) {
       const host = describeCgroups();
-      this.#cgroups = { host, release: holdCgroups(host) };
+      this.#cgroups = { host, release: holdCgroups(host, formatOwner(self())) };
     }
     return this.#cgroups.host;
   }

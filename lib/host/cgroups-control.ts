@@ -30,10 +30,12 @@ export function prepareCgroups(host: CgroupHost): void {
  * {@link prepareCgroups}, and a group of our own in each hierarchy, so that no other engine that closes takes the shared
  * ones away between our looking and our starting a container.
  *
+ * @param holder - One word that names this process, by which {@link markerHolder} tells others whose the groups are.
  * @returns What to call when no more containers will be started.
  */
-export function holdCgroups(host: CgroupHost): () => void {
-  const markers = host.hierarchies.map(({ base }) => join(base, CGROUP_PARENT, `engine-${process.pid}-${holds++}`));
+export function holdCgroups(host: CgroupHost, holder: string): () => void {
+  const name = `${MARKER}${holder}.${holds++}`;
+  const markers = host.hierarchies.map(({ base }) => join(base, CGROUP_PARENT, name));
   for (let made = 0; made < markers.length;) {
     prepareCgroups(host);
     made = markers.filter(makeMarker).length;
@@ -47,6 +49,13 @@ export function holdCgroups(host: CgroupHost): () => void {
 }
 
 let holds = 0;
+
+const MARKER = 'engine-';
+
+/** Who made the group of this name in {@link holdCgroups}; `undefined` when it is a container's. */
+export function markerHolder(name: string): string | undefined {
+  return name.startsWith(MARKER) ? name.slice(MARKER.length, name.lastIndexOf('.')) : undefined;
+}
 
 /** `false` when the directory above has just gone. */
 function makeMarker(path: string): boolean {

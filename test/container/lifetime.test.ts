@@ -55,6 +55,9 @@ test('twenty containers end with their owner when that is killed, and the next o
   expect(await engine.containers.list()).toHaveLength(20);
   await using second = await Engine.open({ root: engine.root, runRoot: engine.place.runRoot });
   expect(await second.containers.list()).toEqual([]);
+  // The groups by which it held the shared ones tell whose they are, and go too.
+  const holders = readdirSync('/sys/fs/cgroup/memory/tscontainer').filter(name => name.startsWith('engine-'));
+  expect(holders.filter(name => name.startsWith(`engine-${child.pid}-`))).toEqual([]);
 });
 
 test('a detached container outlives its owner, and another process can use and stop it', async () => {

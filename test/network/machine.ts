@@ -8,18 +8,16 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
-import { test } from '@jest/globals';
+import type { test as jestTest } from '@jest/globals';
 
 import { helperPath } from '../../lib/host/binary.js';
 import { Plan, type PlanField } from '../../lib/host/plan.js';
+import { needs } from '../support/needs.js';
 
 type Op = readonly [string, ...PlanField[]];
 
-/** `test`, or skipped with the reason where this user may not make network namespaces. */
-export const testAsRoot: typeof test =
-  process.getuid?.() === 0 || process.env['CTR_MUST_WORK'] === '1'
-    ? test
-    : (((name: string) => test.skip(`${name} (needs root: network namespaces)`, () => {})) as unknown as typeof test);
+/** `test`, left out where this user may not make network namespaces. */
+export const testAsRoot: typeof jestTest.skip = needs('root').test;
 
 /**
  * A network namespace with its own loopback, routes, firewall and /sys: a machine that vanishes with all that was made on
