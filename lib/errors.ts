@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'CTR_INTEGRITY'
   | 'CTR_REGISTRY'
   | 'CTR_UNAUTHORIZED'
+  | 'CTR_RATE_LIMIT'
   | 'CTR_NETWORK'
   | 'CTR_LIMIT'
   | 'CTR_EXIT'
@@ -221,7 +222,7 @@ export interface RegistryErrorEntry {
 
 /** The registry refused, or answered with something that is no answer. */
 export class RegistryError extends EngineError {
-  readonly code: 'CTR_REGISTRY' | 'CTR_UNAUTHORIZED';
+  readonly code: 'CTR_REGISTRY' | 'CTR_UNAUTHORIZED' | 'CTR_RATE_LIMIT';
   /** The HTTP status; 0 when there was no answer. */
   readonly status: number;
   /** The HTTP method. */
@@ -249,11 +250,44 @@ export class RegistryError extends EngineError {
         (options.remedy ? `. ${options.remedy}` : ''),
       options,
     );
-    this.code = options.status === 401 || options.status === 403 ? 'CTR_UNAUTHORIZED' : 'CTR_REGISTRY';
+    this.code = registryCode(options.status);
     this.status = options.status;
     this.method = options.method;
     this.url = url;
     this.errors = options.errors ?? [];
+  }
+}
+
+function registryCode(status: number): RegistryError['code'] {
+  if (status === 429) return 'CTR_RATE_LIMIT';
+  return status === 401 || status === 403 ? 'CTR_UNAUTHORIZED' : 'CTR_REGISTRY';
+}
+
+/** The registry has had enough of us for now: status 429. */
+export class RateLimitError extends RegistryError {
+  /** When it will answer again, where it said so. */
+  readonly resetAt: Date | undefined;
+  /** Requests per window, where it said so. */
+  readonly limit: number | undefined;
+  /** What is left of them. */
+  readonly remaining: number | undefined;
+  /** The window, in milliseconds. */
+  readonly windowMs: number | undefined;
+
+  /** @internal */
+  constructor(
+    options: ConstructorParameters<typeof RegistryError>[0] & {
+      resetAt?: Date | undefined;
+      limit?: number | undefined;
+      remaining?: number | undefined;
+      windowMs?: number | undefined;
+    },
+  ) {
+    super(options);
+    this.resetAt = options.resetAt;
+    this.limit = options.limit;
+    this.remaining = options.remaining;
+    this.windowMs = options.windowMs;
   }
 }
 

@@ -239,6 +239,8 @@ export interface EngineEvents {
   'container:remove': [event: EventBase];
   /** It came from a registry. */
   'image:pull': [event: EventBase & { readonly ref: string }];
+  /** It went to a registry. */
+  'image:push': [event: EventBase & { readonly ref: string }];
   /** It came from an archive. */
   'image:load': [event: EventBase & { readonly ref: string }];
   /** It was made from the file system of an archive. */

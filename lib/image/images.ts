@@ -51,7 +51,14 @@ export interface ImageRemoval {
 
 type ImageEvents = Pick<
   EngineEvents,
-  'image:pull' | 'image:load' | 'image:import' | 'image:save' | 'image:tag' | 'image:untag' | 'image:remove'
+  | 'image:pull'
+  | 'image:push'
+  | 'image:load'
+  | 'image:import'
+  | 'image:save'
+  | 'image:tag'
+  | 'image:untag'
+  | 'image:remove'
 >;
 
 /** How the events of images reach whoever listens. */

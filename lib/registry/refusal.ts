@@ -1,8 +1,8 @@
-import { NotFoundError, RegistryError, type EngineError, type RegistryErrorEntry } from '../errors.js';
+import { NotFoundError, RateLimitError, RegistryError, type EngineError, type RegistryErrorEntry } from '../errors.js';
 import { parseJson } from '../oci/json.js';
 
 import { isHub } from './address.js';
-import { retryAfterMs } from './retry.js';
+import { readRateLimit } from './rate-limit.js';
 import type { Response } from './transport.js';
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -27,7 +27,8 @@ export async function refusal(response: Response, asked: Asked): Promise<EngineE
     const { kind, ref } = asked.missing;
     return new NotFoundError({ call: asked.call, kind, ref, remedy: `${asked.host} answered ${said}` });
   }
-  return new RegistryError({ call: asked.call, status, method, url, errors, ...explain(response, asked, said) });
+  const told = { call: asked.call, status, method, url, errors, ...explain(response, asked, said) };
+  return status === 429 ? new RateLimitError({ ...told, ...readRateLimit(response) }) : new RegistryError(told);
 }
 
 function explain(response: Response, asked: Asked, said: string): { reason: string; remedy?: string } {
@@ -52,8 +53,9 @@ function explain(response: Response, asked: Asked, said: string): { reason: stri
 }
 
 function whenAgain(response: Response, login: string): string {
-  const wait = retryAfterMs(response.header('retry-after'));
-  const when = wait === undefined ? 'later' : `in ${Math.ceil(wait / 1000)} s`;
+  const { resetAt } = readRateLimit(response);
+  const when =
+    resetAt === undefined ? 'later' : `in ${Math.max(0, Math.ceil((resetAt.getTime() - Date.now()) / 1000))} s`;
   return `Try again ${when}; ${login} may raise the limit`;
 }
 

@@ -114,7 +114,7 @@ describe('a registry that refuses', () => {
     [404, 'CTR_NOT_FOUND', /no such image: 127\.0\.0\.1:\d+\/acme\/app:1\. 127.* answered 404 TAG_INVALID: no$/, 1],
     [
       429,
-      'CTR_REGISTRY',
+      'CTR_RATE_LIMIT',
       /asks us to slow down \(429 .*\)\. Try again later; docker login 127.* may raise the limit$/,
       3,
     ],

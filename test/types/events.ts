@@ -23,6 +23,7 @@ export function everyEventIsKnown(event: EngineEvent): string {
     case 'container:exit':
       return String(event.status.exitCode);
     case 'image:pull':
+    case 'image:push':
     case 'image:load':
     case 'image:import':
     case 'image:save':
