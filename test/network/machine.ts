@@ -16,8 +16,8 @@ import { needs } from '../support/needs.js';
 
 type Op = readonly [string, ...PlanField[]];
 
-/** `test`, left out where this user may not make network namespaces. */
-export const testAsRoot: typeof jestTest.skip = needs('root').test;
+/** `test`, left out where this user may not make network namespaces, or has not the programs that a {@link Machine} is. */
+export const testAsRoot: typeof jestTest.skip = needs('root', 'ip', 'unshare', 'nsenter').test;
 
 /**
  * A network namespace with its own loopback, routes, firewall and /sys: a machine that vanishes with all that was made on
