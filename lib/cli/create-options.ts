@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 
-import type { Attachment, CreateContainerOptions, LogOptionsOnCreate } from '../container/options.js';
-import { parsePorts, type PortMapping } from '../network/ports.js';
+import type { CreateContainerOptions, LogOptionsOnCreate } from '../container/options.js';
 import { parseSignal } from '../runtime/signals.js';
 import type { PlatformString, Resources } from '../types.js';
 import type { createFlags } from './commands/run-flags.js';
 import { BadValue, type Values } from './flags.js';
 import { checkLabel, toPair } from './pairs.js';
 import { readEnvironment } from './env-file.js';
+import { networkOptions } from './network-options.js';
 import { parseBytes } from './units.js';
 import { UsageError } from './usage-error.js';
 
@@ -15,15 +15,10 @@ type CreateFlags = Values<typeof createFlags>;
 type Loose<T> = { readonly [K in keyof T]?: T[K] | undefined };
 type Wishes = Loose<Omit<CreateContainerOptions, 'image'>>;
 
-/**
- * What the flags of `run` and `create` ask for, in the engine's words.
- *
- * @param exposed - Ports that the image declares, as `80/tcp`; for `--publish-all`.
- */
+/** What the flags of `run` and `create` ask for, in the engine's words. */
 export function toCreateOptions(
   flags: CreateFlags,
   [image = '', ...command]: readonly string[],
-  exposed: readonly string[],
 ): CreateContainerOptions & { readonly image: string } {
   return defined<CreateContainerOptions & { readonly image: string }>({
     image,
@@ -39,8 +34,7 @@ export function toCreateOptions(
     // `--entrypoint ''` takes the image's away.
     entrypoint: flags.entrypoint === undefined ? undefined : flags.entrypoint === '' ? [] : [flags.entrypoint],
     mounts: [...flags.volume, ...flags.mount, ...flags.tmpfs],
-    ports: ports(flags, exposed),
-    networks: networks(flags),
+    ...networkOptions(flags),
     resources: resources(flags),
     log: log(flags),
     platform: flags.platform as PlatformString | undefined,
@@ -52,8 +46,6 @@ function identity(flags: CreateFlags): Wishes {
     name: flags.name,
     hostname: flags.hostname,
     labels: Object.fromEntries([...flags['label-file'].flatMap(readLabels), ...flags.label].map(toPair)),
-    extraHosts: Object.fromEntries(flags['add-host']),
-    dns: flags.dns,
   };
 }
 
@@ -130,42 +122,6 @@ function readProfile(path: string): object {
   } catch (error) {
     throw new UsageError(`parsing seccomp profile (${path}) failed: ${(error as Error).message}`);
   }
-}
-
-function ports(flags: CreateFlags, exposed: readonly string[]): PortMapping[] {
-  const published = flags.publish.flatMap(text => parsePorts(text, 'publish'));
-  const named = flags['publish-all'] ? [...exposed, ...flags.expose].flatMap(text => parsePorts(text, 'expose')) : [];
-  const others = named.filter(
-    port => !published.some(({ container, protocol }) => port.container === container && port.protocol === protocol),
-  );
-  return [...published, ...others].map(({ container, host: [first, last], hostIp, protocol }) => {
-    if (first !== last)
-      throw new UsageError(
-        `a range of host ports for the one container port ${container} is not supported: name one, or none for any that is free`,
-      );
-    return { container, host: first, hostIp, protocol };
-  });
-}
-
-function networks(flags: CreateFlags): (string | Attachment)[] | undefined {
-  const wanted = flags.network.map(parseNetwork);
-  const [first = { network: 'bridge' }, ...rest] = wanted;
-  const { ip, 'network-alias': more } = flags;
-  if (wanted.length === 0 && ip === undefined && more.length === 0) return undefined;
-  const aliases = [...(first.aliases ?? []), ...more];
-  return [{ ...first, ...(aliases.length === 0 ? {} : { aliases }), ...(ip === undefined ? {} : { ip }) }, ...rest];
-}
-
-/** `web`, or `name=web,alias=db,ip=10.0.0.5`. */
-function parseNetwork(text: string): Attachment {
-  if (!text.includes('=')) return { network: text === 'default' ? 'bridge' : text };
-  const pairs = text.split(',').map(toPair);
-  const unknown = pairs.find(([key]) => !['name', 'alias', 'ip'].includes(key));
-  if (unknown !== undefined) throw new UsageError(`invalid field key ${unknown[0]} in --network ${text}`);
-  const all = (wanted: string): string[] => pairs.filter(([key]) => key === wanted).map(([, value]) => value);
-  const [network, ip, aliases] = [all('name')[0], all('ip')[0], all('alias')];
-  if (network === undefined) throw new UsageError('no name set for network');
-  return { network, ...(aliases.length === 0 ? {} : { aliases }), ...(ip === undefined ? {} : { ip }) };
 }
 
 function log(flags: CreateFlags): LogOptionsOnCreate | undefined {

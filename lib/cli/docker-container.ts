@@ -60,7 +60,8 @@ function state(info: ContainerInfo): Record<string, unknown> {
 }
 
 function containerConfig(info: ContainerInfo, config: ContainerConfig): Record<string, unknown> {
-  const exposed = [...config.ports].map(port => [`${port.container}/${port.protocol}`, {}]);
+  const named = config.exposed ?? config.ports.map(port => `${port.container}/${port.protocol}`);
+  const exposed = named.map(port => [port, {}]);
   return {
     Hostname: config.hostname,
     Domainname: '',
@@ -87,7 +88,7 @@ function hostConfig({ config, autoRemove }: ContainerRecord): Record<string, unk
   return {
     Binds: orNull(config.mounts.flatMap(bindText)),
     LogConfig: { Type: log.driver, Config: log.driver === 'none' ? {} : logConfig(log) },
-    NetworkMode: config.networkMode === 'networks' ? (config.networks[0]?.network ?? 'none') : config.networkMode,
+    NetworkMode: networkModeOf(config),
     PortBindings: bindings(
       config.ports.map(({ container, host, hostIp, protocol }) => ({ container, host: host[0], hostIp, protocol })),
       false,
@@ -98,9 +99,14 @@ function hostConfig({ config, autoRemove }: ContainerRecord): Record<string, unk
     CapDrop: orNull(capabilities.drop),
     CgroupnsMode: 'private',
     Dns: config.dns,
-    ExtraHosts: orNull(Object.entries(config.extraHosts).map(([name, address]) => `${name}:${address}`)),
+    DnsOptions: config.dnsOptions ?? [],
+    DnsSearch: config.dnsSearch ?? [],
+    ExtraHosts: orNull(
+      Object.entries(config.extraHosts).flatMap(([name, all]) => [all].flat().map(address => `${name}:${address}`)),
+    ),
+    Links: orNull(config.links ?? []),
     Privileged: false,
-    PublishAllPorts: false,
+    PublishAllPorts: config.publishAll ?? false,
     ReadonlyRootfs: config.readOnly,
     SecurityOpt: orNull(securityOptions(config)),
     Tmpfs: tmpfs(config.mounts),
@@ -118,6 +124,12 @@ function hostConfig({ config, autoRemove }: ContainerRecord): Record<string, unk
     PidsLimit: resources.maxProcesses ?? null,
     Init: config.init,
   };
+}
+
+/** As it was asked for: `bridge`, `host`, `container:ID`. */
+function networkModeOf({ networkMode, networks, networkTarget }: ContainerConfig): string {
+  if (networkMode === 'networks') return networks[0]?.network ?? 'none';
+  return networkTarget === undefined ? networkMode : `${networkMode}:${networkTarget}`;
 }
 
 function logConfig(log: Extract<ContainerConfig['log'], { driver: 'json-file' }>): Record<string, string> {

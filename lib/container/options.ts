@@ -31,10 +31,18 @@ export interface TerminalSize {
 export interface Attachment {
   /** Its name or id. */
   readonly network: string;
-  /** Further names by which others on it find the container. */
+  /** Further names by which others on it find the container. Not on the default network, which has no names. */
   readonly aliases?: readonly string[];
-  /** A certain address of its subnet. */
+  /** A certain IPv4 address of its subnet. */
   readonly ip?: string;
+  /** A certain IPv6 address of its subnet. */
+  readonly ip6?: string;
+  /** A certain hardware address. Default: made of the IPv4 address. */
+  readonly mac?: string;
+  /** Which of several networks is the way out: the highest; of equals, the first by name. @defaultValue `0` */
+  readonly gatewayPriority?: number;
+  /** Other containers by names of their own on this network: `container`, or `container:name`. */
+  readonly links?: readonly string[];
 }
 
 /** How the output of the first process is kept. */
@@ -62,20 +70,33 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly labels?: Labels;
   /** Binds, volumes and tmpfs, in any order. */
   readonly mounts?: readonly Mount[];
-  /** Ports to publish. A number stands for that port inside and a free one of the host. */
-  readonly ports?: readonly (number | PortMapping)[];
-  /** Names of networks, `'none'` alone or `'host'` alone. @defaultValue `['bridge']` */
+  /** Ports to publish. A number stands for that port inside and a free one of the host; a text is in Docker's notation. */
+  readonly ports?: readonly (number | string | PortMapping)[];
+  /** Publishes every port that the image or `expose` names, each at a free one of the host. @defaultValue `false` */
+  readonly publishAll?: boolean;
+  /** Ports that it offers, besides those that the image names: `80`, `'53/udp'`, `'8000-8010'`. */
+  readonly expose?: readonly (number | string)[];
+  /**
+   * Names of networks; or one of these alone: `'none'`, `'host'`, `'container:NAME'` for the network of another container
+   * that runs, `'ns:PATH'` for a network namespace that somebody else made. @defaultValue `['bridge']`
+   */
   readonly networks?: readonly (string | Attachment)[];
+  /** Containers of the default network to know by name, as Docker's `--link`: `container`, or `container:alias`. */
+  readonly links?: readonly string[];
   /** Limits. */
   readonly resources?: Resources;
   /** Whether the root file system is read-only. @defaultValue `false` */
   readonly readOnly?: boolean;
   /** Default: the first twelve digits of the id, as Docker. */
   readonly hostname?: string;
-  /** Lines for `/etc/hosts`: name to address. */
-  readonly extraHosts?: Readonly<Record<string, string>>;
+  /** Lines for `/etc/hosts`: name to address, or addresses. `host-gateway` is the host as the container reaches it. */
+  readonly extraHosts?: Readonly<Record<string, string | readonly string[]>>;
   /** Name servers. Default: the host's. */
   readonly dns?: readonly string[];
+  /** Domains in which names without dots are looked up. `'.'` alone for none. Default: the host's. */
+  readonly dnsSearch?: readonly string[];
+  /** Settings of the resolver, as `ndots:2`. Default: the host's. */
+  readonly dnsOptions?: readonly string[];
   /** Added to and taken from Docker's fourteen; `ALL` is a word for all. */
   readonly capabilities?: { readonly add?: readonly string[]; readonly drop?: readonly string[] };
   /** A profile in Docker's JSON form, or `'unconfined'`. Default: Docker's own profile. */

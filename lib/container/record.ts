@@ -3,8 +3,8 @@ import type { Digest, Labels, Resources } from '../types.js';
 import type { SettledMount } from '../volume/mounts.js';
 import type { Attachment, LogOptionsOnCreate, TerminalSize } from './options.js';
 
-/** How a container is connected: to networks of its own, to the host's, or to nothing. */
-export type NetworkMode = 'networks' | 'host' | 'none';
+/** How a container is connected: to networks of its own, to the host's, to another container's, or to nothing. */
+export type NetworkMode = 'networks' | 'host' | 'none' | 'container' | 'ns';
 
 /** Everything that was decided when the container was created. Starting it reads nothing else. */
 export interface ContainerConfig {
@@ -23,6 +23,8 @@ export interface ContainerConfig {
   readonly mounts: readonly SettledMount[];
   readonly ports: readonly PortSpec[];
   readonly networkMode: NetworkMode;
+  /** Of mode `container` its name or id, of mode `ns` the path. */
+  readonly networkTarget?: string;
   readonly networks: readonly Attachment[];
   readonly resources: Resources;
   readonly readOnly: boolean;
@@ -33,8 +35,15 @@ export interface ContainerConfig {
   readonly init: boolean;
   readonly sysctls: Readonly<Record<string, string>>;
   readonly shmSizeBytes: number;
-  readonly extraHosts: Readonly<Record<string, string>>;
+  readonly extraHosts: Readonly<Record<string, string | readonly string[]>>;
   readonly dns: readonly string[];
+  readonly dnsSearch?: readonly string[];
+  readonly dnsOptions?: readonly string[];
+  /** Links of the default network, as they were asked for. */
+  readonly links?: readonly string[];
+  /** Ports that it offers, the image's too: `80/tcp`. */
+  readonly exposed?: readonly string[];
+  readonly publishAll?: boolean;
   readonly log: LogOptionsOnCreate;
 }
 

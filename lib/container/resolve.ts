@@ -1,8 +1,9 @@
 import type { ImageRunConfig } from '../oci/image-spec.js';
 import { parseSignal } from '../runtime/signals.js';
-import { checkPorts } from '../network/ports.js';
-import type { Attachment, CreateContainerOptions } from './options.js';
-import type { ContainerConfig, NetworkMode } from './record.js';
+import { resolvePorts } from '../network/exposed.js';
+import type { CreateContainerOptions } from './options.js';
+import type { ContainerConfig } from './record.js';
+import { resolveNetworks } from './resolve-networks.js';
 
 const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62})$/;
 const SYSCTL = /^(net\.|kernel\.(shm|msg|sem)|fs\.mqueue\.)[a-z0-9_.*/-]+$|^kernel\.sem$/;
@@ -33,13 +34,8 @@ export function resolveConfig(
       'a namespaced setting: net.…, kernel.shm…, kernel.msg…, kernel.sem or fs.mqueue.…',
     );
   }
-  const { networkMode, networks } = resolveNetworks(options.networks ?? ['bridge']);
-  const ports = checkPorts('containers.create', options.ports ?? []);
-  if (ports.length > 0 && networkMode !== 'networks') {
-    throw new TypeError(
-      `containers.create: ports: a container with networks: ['${networkMode}'] cannot publish ports. Leave one of the two out`,
-    );
-  }
+  const network = resolveNetworks('containers.create', options);
+  const { ports, exposed } = resolvePorts('containers.create', options, image.ExposedPorts ?? []);
   return {
     entrypoint,
     command,
@@ -53,8 +49,9 @@ export function resolveConfig(
     stopSignal: options.stopSignal ?? stopSignalOf(image),
     stopGraceMs: options.stopGraceMs ?? DEFAULT_GRACE_MS,
     ports,
-    networkMode,
-    networks,
+    exposed,
+    ...(options.publishAll === true ? { publishAll: true } : {}),
+    ...network,
     resources: options.resources ?? {},
     readOnly: options.readOnly ?? false,
     capabilities: { add: options.capabilities?.add ?? [], drop: options.capabilities?.drop ?? [] },
@@ -65,6 +62,8 @@ export function resolveConfig(
     shmSizeBytes: options.shmSizeBytes ?? DEFAULT_SHM_BYTES,
     extraHosts: options.extraHosts ?? {},
     dns: options.dns ?? [],
+    ...(options.dnsSearch === undefined ? {} : { dnsSearch: options.dnsSearch }),
+    ...(options.dnsOptions === undefined ? {} : { dnsOptions: options.dnsOptions }),
     log: options.log ?? { driver: 'json-file' },
   };
 }
@@ -103,19 +102,6 @@ export function mergeEnv(image: readonly string[], own: Readonly<Record<string, 
     if (at > 0 && !(isSet && merged.has(name))) merged.set(name, entry.slice(at + 1));
   }
   return [...merged].map(([name, value]) => `${name}=${value}`);
-}
-
-function resolveNetworks(given: readonly (string | Attachment)[]): {
-  networkMode: NetworkMode;
-  networks: readonly Attachment[];
-} {
-  const networks = given.map(item => (typeof item === 'string' ? { network: item } : item));
-  const special = networks.find(({ network }) => network === 'none' || network === 'host');
-  if (special === undefined)
-    return networks.length === 0 ? { networkMode: 'none', networks } : { networkMode: 'networks', networks };
-  if (networks.length > 1)
-    throw new TypeError(`containers.create: networks: '${special.network}' cannot be combined with others`);
-  return { networkMode: special.network as NetworkMode, networks: [] };
 }
 
 function stopSignalOf(image: ImageRunConfig): NodeJS.Signals {

@@ -3,8 +3,6 @@ import { join } from 'node:path';
 
 import { planCgroups, type CgroupPlan } from '../host/cgroups-plan.js';
 import { readInLayers } from '../image/view.js';
-import { buildHostname, buildHosts } from '../network/hosts.js';
-import { buildResolv, hostResolv } from '../network/resolv.js';
 import { capabilitySets, type CapabilitySets } from '../runtime/capabilities.js';
 import {
   DEFAULT_PATH,
@@ -18,10 +16,10 @@ import {
 } from '../runtime/defaults.js';
 import { seccompFilter } from '../runtime/seccomp-filter.js';
 import { attribute } from '../runtime/spec.js';
-import type { ContainerSpec, MountSpec, NamespaceKind, Op, ProcessSpec, RootSpec } from '../runtime/spec.js';
+import type { ContainerSpec, MountSpec, NamespaceKind, ProcessSpec, RootSpec } from '../runtime/spec.js';
 import { resolveUser, type ResolvedUser } from '../runtime/users.js';
 import type { ContainerContext } from './context.js';
-import type { EndpointView } from './inspect.js';
+import { hasOwnNetwork, type StartNetwork } from './network.js';
 import type { ProcessOptions } from './options.js';
 import type { ContainerRecord } from './record.js';
 
@@ -33,8 +31,7 @@ interface SpecInput {
   /** For the files that are mounted over the image's. */
   readonly directory: string;
   readonly logPath: string;
-  readonly endpoints: readonly EndpointView[];
-  readonly network: readonly Op[];
+  readonly network: StartNetwork;
 }
 
 /** Answers all questions that are left when a container starts: what the monitor gets is to be carried out as it is. */
@@ -57,7 +54,7 @@ export async function buildSpec(
       : { log: { path: input.logPath, maxBytes: config.log.maxBytes ?? 0, maxFiles: config.log.maxFiles ?? 1 } }),
     attach: input.attach,
     namespaces: namespaces(record),
-    joins: [],
+    joins: input.network.joins,
     cgroupNamespace: hasCgroupNamespace(context),
     hostname: config.hostname,
     mountpoint: mountpointOf(context),
@@ -73,9 +70,9 @@ export async function buildSpec(
     symlinks: defaultSymlinks,
     maskedPaths: maskedPaths(),
     readOnlyPaths: [...readOnlyPaths, ...cgroup.readOnlyPaths],
-    sysctls: config.networkMode === 'host' ? config.sysctls : { ...networkSysctls, ...config.sysctls },
+    sysctls: hasOwnNetwork(config) ? { ...networkSysctls, ...config.sysctls } : config.sysctls,
     ...(cgroups === undefined ? {} : { cgroups }),
-    network: input.network,
+    network: input.network.ops,
     process: processOf(context, record, command, {
       call: input.call,
       stdin: config.stdin,
@@ -106,7 +103,12 @@ export function execProcess(
 
 /** The namespaces that an exec enters. */
 export function namespacesOf(context: ContainerContext, record: ContainerRecord): (NamespaceKind | 'cgroup')[] {
-  return [...namespaces(record), ...(hasCgroupNamespace(context) ? (['cgroup'] as const) : [])];
+  const joined = !hasOwnNetwork(record.config) && record.config.networkMode !== 'host';
+  return [
+    ...namespaces(record),
+    ...(joined ? (['net'] as const) : []),
+    ...(hasCgroupNamespace(context) ? (['cgroup'] as const) : []),
+  ];
 }
 
 /** `undefined` on a machine without any usable controller. */
@@ -118,7 +120,7 @@ export function cgroupsOf(context: ContainerContext, record: ContainerRecord, ca
 }
 
 function namespaces({ config }: ContainerRecord): NamespaceKind[] {
-  return config.networkMode === 'host' ? ['mnt', 'pid', 'ipc', 'uts'] : ['mnt', 'pid', 'ipc', 'uts', 'net'];
+  return hasOwnNetwork(config) ? ['mnt', 'pid', 'ipc', 'uts', 'net'] : ['mnt', 'pid', 'ipc', 'uts'];
 }
 
 /** As Docker: private on version 2, the host's on version 1. */
@@ -155,24 +157,15 @@ async function rootOf(
   };
 }
 
-function etcMounts(record: ContainerRecord, { directory, endpoints }: SpecInput): MountSpec[] {
-  return Object.entries(etcFiles(record, endpoints)).map(([name, text]) => {
-    const source = join(directory, name);
+function etcMounts(record: ContainerRecord, { directory, network }: SpecInput): MountSpec[] {
+  return Object.entries(network.files).map(([name, text]) => {
+    const source = network.filesFrom === undefined ? join(directory, name) : join(network.filesFrom, name);
     // Kept over restarts, as Docker keeps hostname and resolv.conf; hosts says where the container is now.
-    if (name === 'hosts' || !existsSync(source)) writeFileSync(source, text, { mode: 0o644 });
+    if (network.filesFrom === undefined && (name === 'hosts' || !existsSync(source)))
+      writeFileSync(source, text, { mode: 0o644 });
     const attributes = record.config.readOnly ? attribute.readOnly : 0;
     return { kind: 'bind', source, target: `/etc/${name}`, attributes, recursive: false, create: 'file' };
   });
-}
-
-function etcFiles({ config }: ContainerRecord, endpoints: readonly EndpointView[]): Record<string, string> {
-  const { hostname, extraHosts, dns } = config;
-  const hostGateway = endpoints.find(({ gateway }) => gateway !== undefined)?.gateway;
-  return {
-    hosts: buildHosts({ hostname, addresses: endpoints.map(({ ip }) => ip), extraHosts, hostGateway }),
-    hostname: buildHostname(hostname),
-    'resolv.conf': buildResolv(hostResolv(), dns.length === 0 ? {} : { dns }),
-  };
 }
 
 interface ProcessInput extends ProcessOptions {

@@ -2,17 +2,17 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
-import { type PortMapping, proxyOp } from '../network/ports.js';
+import type { PortMapping } from '../network/ports.js';
 import { publishedPort } from '../network/publish.js';
 import { MonitoredProcess } from '../runtime/monitor.js';
 import { containerPlan } from '../runtime/plan.js';
-import type { Op } from '../runtime/spec.js';
 import type { AbortOptions } from '../types.js';
 import { writeFileAtomic } from '../util/files.js';
 import { Scope } from '../util/scope.js';
 import type { ContainerContext } from './context.js';
 import type { EndpointView } from './inspect.js';
 import type { Live } from './live.js';
+import { startNetwork } from './network.js';
 import type { ContainerRecord } from './record.js';
 import { buildSpec } from './spec.js';
 import { explainStart } from './start-error.js';
@@ -46,34 +46,22 @@ export class Starter {
     options: StartOptions,
   ): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
     const { call, signal } = options;
-    const { networks, helper } = this.#context;
+    const { helper } = this.#context;
     const context = { call, ref: record.name, command: [...record.config.entrypoint, ...record.config.command] };
     const { runDir } = this.#live.paths(record.id);
     const directory = this.#live.directory(record);
     const exitFile = join(directory, 'exit.json');
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     await using scope = new Scope();
-    const { networkMode } = record.config;
-    const attachment =
-      networkMode === 'networks'
-        ? await networks.attach(record.id, record.config.networks, {
-            call,
-            ...(signal === undefined ? {} : { signal }),
-          })
-        : undefined;
-    if (attachment !== undefined) scope.defer(() => attachment.release());
-    const endpoints = attachment?.endpoints ?? [];
-    const networkOps: Op[] = networkMode === 'none' ? [['net-in-up', 'lo']] : [];
-    if (attachment !== undefined)
-      networkOps.push(...proxyOps(record, endpoints[0]?.ip), ...attachment.hostOps, ...attachment.insideOps);
+    const network = await startNetwork(this.#context, this.#live, record, { call, signal });
+    scope.defer(() => network.release());
     const spec = await buildSpec(this.#context, record, {
       call,
       attach: options.attach,
       runDir,
       exitFile,
       directory,
-      endpoints,
-      network: networkOps,
+      network,
       logPath: logPath(this.#context, record),
     });
     rmSync(exitFile, { force: true });
@@ -82,11 +70,13 @@ export class Starter {
       await helper.send(containerPlan(spec), { outlives: record.lifetime === 'process' }),
     );
     scope.keep();
-    void monitored.closed.then(() => attachment?.release());
+    void monitored.closed.then(() => network.release());
     const listening = collectPorts(monitored);
-    const ready = this.#announce(record, monitored, { endpoints, ports: listening }, runDir).catch((error: unknown) => {
-      throw explainStart(error, context);
-    });
+    const ready = this.#announce(record, monitored, { endpoints: network.endpoints, ports: listening }, runDir).catch(
+      (error: unknown) => {
+        throw explainStart(error, context);
+      },
+    );
     ready.catch(() => {}); // Its reader may come later.
     return { monitored, ready };
   }
@@ -122,11 +112,6 @@ export class Starter {
 /** Where the log of a container is, named as Docker names it. */
 export function logPath({ records }: ContainerContext, record: ContainerRecord): string {
   return join(records.directory(record.id), `${record.id}-json.log`);
-}
-
-function proxyOps(record: ContainerRecord, ip: string | undefined): Op[] {
-  if (ip === undefined) return [];
-  return record.config.ports.map(port => proxyOp(port, ip));
 }
 
 /** The real ports, as the monitor tells them; filled in while it starts. */

@@ -6,7 +6,7 @@ export interface HostsOptions {
   /** The container's addresses; none on network `none`. */
   readonly addresses: readonly string[];
   /** Name to address, as `--add-host`. */
-  readonly extraHosts?: Readonly<Record<string, string>>;
+  readonly extraHosts?: Readonly<Record<string, string | readonly string[]>>;
   /** What the address `host-gateway` stands for: the bridge's. */
   readonly hostGateway?: string | undefined;
 }
@@ -30,7 +30,9 @@ export function buildHosts(options: HostsOptions): string {
   const { hostname, addresses, extraHosts = {}, hostGateway } = options;
   const short = hostname.split('.')[0] ?? hostname;
   const names = short === hostname ? hostname : `${hostname} ${short}`;
-  const extra = Object.entries(extraHosts).map(([name, address]) => [checkAddress(name, address, hostGateway), name]);
+  const extra = Object.entries(extraHosts).flatMap(([name, wanted]) =>
+    [wanted].flat().map(address => [checkAddress(name, address, hostGateway), name]),
+  );
   const own = addresses.map(address => [address, names]);
   return [...common, ...extra, ...own].map(([address, name]) => `${address}\t${name}\n`).join('');
 }

@@ -32,9 +32,10 @@ const protocols: readonly string[] = ['tcp', 'udp'];
  *
  * @throws `TypeError` naming the field and its value.
  */
-export function checkPorts(call: string, ports: readonly (number | PortMapping)[]): PortSpec[] {
-  return ports.map((port, index) => {
+export function checkPorts(call: string, ports: readonly (number | string | PortMapping)[]): PortSpec[] {
+  return ports.flatMap((port, index) => {
     const where = `${call}: ports[${index}]`;
+    if (typeof port === 'string') return parsePorts(port, where);
     const mapping: PortMapping = typeof port === 'number' ? { container: port } : port;
     const { container, host = 0, hostIp = '', protocol = 'tcp' } = mapping;
     if (!isPort(container)) throw new TypeError(`${where}: ${JSON.stringify(container)} is no port (1 to 65535)`);

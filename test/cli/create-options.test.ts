@@ -17,9 +17,9 @@ beforeAll(() => {
 
 afterAll(() => rmSync(directory, { recursive: true }));
 
-function options(argv: readonly string[], exposed: readonly string[] = []): Record<string, unknown> {
+function options(argv: readonly string[]): Record<string, unknown> {
   const { flags, args } = parseArguments(runFlags, [...argv, 'img'], { passThrough: true });
-  return { ...toCreateOptions(flags, args, exposed) };
+  return { ...toCreateOptions(flags, args) };
 }
 
 const nothing = options([]);
@@ -104,27 +104,33 @@ describe('flags become options', () => {
     ]);
   });
 
-  const tcp = (container: number, host: number, hostIp = ''): Record<string, unknown> => ({
-    container,
-    host,
-    hostIp,
-    protocol: 'tcp',
-  });
-
-  test.each<[argv: string, exposed: string[], ports: unknown[]]>([
-    ['-p 8080:80', [], [tcp(80, 8080)]],
-    ['-p 127.0.0.1:8080:80 -p 443', [], [tcp(80, 8080, '127.0.0.1'), tcp(443, 0)]],
-    ['-p 8000-8001:80-81', [], [tcp(80, 8000), tcp(81, 8001)]],
-    ['-P', ['80/tcp', '53/udp'], [tcp(80, 0), { ...tcp(53, 0), protocol: 'udp' }]],
-    ['-P -p 8080:80 --expose 90', ['80/tcp'], [tcp(80, 8080), tcp(90, 0)]],
-    ['--expose 90', ['80/tcp'], []],
-  ])('%s of an image that exposes %j', (argv, exposed, ports) => {
-    expect(options(argv.split(' '), exposed)['ports']).toEqual(ports);
+  test.each<[argv: string, expected: Record<string, unknown>]>([
+    ['-p 8080:80 -p 127.0.0.1::53/udp', { ports: ['8080:80', '127.0.0.1::53/udp'] }],
+    ['-p 8000-8010:80', { ports: ['8000-8010:80'] }],
+    ['-P --expose 90', { publishAll: true, expose: ['90'] }],
+    ['--network a --ip 10.0.0.5 --ip6 fd00::5', { networks: [{ network: 'a', ip: '10.0.0.5', ip6: 'fd00::5' }] }],
+    ['--mac-address 02:42:ac:11:00:09', { networks: [{ network: 'bridge', mac: '02:42:ac:11:00:09' }] }],
+    [
+      '--network name=a,mac-address=02:00:00:00:00:01,gw-priority=-2,ip6=fd00::6',
+      { networks: [{ network: 'a', mac: '02:00:00:00:00:01', gatewayPriority: -2, ip6: 'fd00::6' }] },
+    ],
+    ['--link db:database', { links: ['db:database'] }],
+    ['--network a --link db:database', { networks: [{ network: 'a', links: ['db:database'] }] }],
+    [
+      '--add-host a:10.0.0.1 --add-host a=fd00::1 --add-host b:host-gateway',
+      { extraHosts: { a: ['10.0.0.1', 'fd00::1'], b: 'host-gateway' } },
+    ],
+    [
+      '--dns 9.9.9.9 --dns-search . --dns-option ndots:2 --dns-opt rotate',
+      { dns: ['9.9.9.9'], dnsSearch: ['.'], dnsOptions: ['ndots:2', 'rotate'] },
+    ],
+  ])('%s is of the network', (argv, expected) => {
+    expect(options(argv.split(' '))).toMatchObject(expected);
   });
 
   test('the command is what follows the image', () => {
     const { flags, args } = parseArguments(runFlags, ['img', 'sh', '-c', 'x'], { passThrough: true });
-    expect(toCreateOptions(flags, args, [])).toMatchObject({ image: 'img', command: ['sh', '-c', 'x'] });
+    expect(toCreateOptions(flags, args)).toMatchObject({ image: 'img', command: ['sh', '-c', 'x'] });
   });
 
   test.each([
@@ -137,7 +143,8 @@ describe('flags become options', () => {
     ['--log-opt max-file=0', 'invalid value for max-file: "0" is not 1 or more'],
     ['--network alias=x', 'no name set for network'],
     ['--network name=a,foo=b', 'invalid field key foo in --network name=a,foo=b'],
-    ['-p 8000-8010:80', 'a range of host ports for the one container port 80 is not supported'],
+    ['--network name=a,gw-priority=x', 'invalid gw-priority (x)'],
+    ['--network name=a,ip=10.0.0.1 --ip 10.0.0.2', 'cannot specify both --ip and per-network ip'],
     ['-p x:80', 'publish: x:80: "x" is no host port or range'],
     ['--env-file /no/such/file', 'open /no/such/file: ENOENT'],
     ['--stop-signal FOO', 'there is no signal "FOO"'],

@@ -125,18 +125,12 @@ async function prepare(session: Session, flags: CreateFlags, args: readonly stri
       ...(flags.platform === undefined ? {} : { platform: flags.platform }),
     });
   }
-  const exposed = flags['publish-all'] ? await exposedPorts(session, ref) : [];
   const terminalSize = flags.tty ? currentSize() : undefined;
   return {
-    ...toCreateOptions(flags, args, exposed),
+    ...toCreateOptions(flags, args),
     pull: 'never',
     ...(terminalSize === undefined ? {} : { terminalSize }),
   };
-}
-
-async function exposedPorts({ engine, signal }: Session, ref: string): Promise<string[]> {
-  const { config } = await (await engine.images.get(ref, { signal })).inspect();
-  return Object.keys((config['ExposedPorts'] as Record<string, unknown> | null | undefined) ?? {});
 }
 
 /** Tells the id to whoever asked for it in a file. */
