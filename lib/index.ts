@@ -8,14 +8,19 @@ export type { ContainerInfo, ContainerState } from './container/inspect.js';
 export type {
   Attachment,
   CreateContainerOptions,
+  DeviceMapping,
   ExecOptions,
+  IpcMode,
   LogLine,
   LogOptions,
   LogOptionsOnCreate,
+  PidMode,
   ProcessOptions,
   SpawnOptions,
   StopOptions,
   TerminalSize,
+  Ulimit,
+  UlimitName,
 } from './container/options.js';
 export type { Process } from './container/process.js';
 export { ready, type Condition } from './container/ready.js';

@@ -51,6 +51,32 @@ export interface Resources {
   readonly cpusetMems?: string;
   /** Processes and threads together; -1 or 0 for no limit. */
   readonly maxProcesses?: number;
+  /** How readily the kernel swaps, 0 to 100; -1 for its own way. Version 1 of cgroups only. */
+  readonly memorySwappiness?: number;
+  /** Whether processes wait for memory at their limit instead of being killed. Version 1 of cgroups only. @defaultValue `false` */
+  readonly oomKillDisable?: boolean;
+  /** Weight of block input and output against other containers, 10 to 1000; 0 for the kernel's own. */
+  readonly blkioWeight?: number;
+  /** The same for single devices. */
+  readonly blkioWeightDevices?: readonly { readonly path: string; readonly weight: number }[];
+  /** Bytes per second that may be read from a block device. */
+  readonly deviceReadBytes?: readonly DeviceRate[];
+  /** Bytes per second that may be written to a block device. */
+  readonly deviceWriteBytes?: readonly DeviceRate[];
+  /** Reads per second from a block device. */
+  readonly deviceReadOps?: readonly DeviceRate[];
+  /** Writes per second to a block device. */
+  readonly deviceWriteOps?: readonly DeviceRate[];
+  /** Huge pages, in bytes for each size of page: `{'2MB': 64 << 20}`. */
+  readonly hugePageBytes?: Readonly<Record<string, number>>;
+}
+
+/** How much of a block device may be used per second. */
+export interface DeviceRate {
+  /** The device: `/dev/sda`. */
+  readonly path: string;
+  /** Bytes or operations per second, at least 1. */
+  readonly perSecond: number;
 }
 
 /** What a prune took away. */
@@ -191,6 +217,10 @@ export interface Features {
   readonly cpuLimit: Feature;
   /** `resources.maxProcesses`. */
   readonly pidsLimit: Feature;
+  /** `resources.deviceReadBytes` and the like. */
+  readonly blockIo: Feature;
+  /** `resources.hugePageBytes`. */
+  readonly hugePages: Feature;
   /** `container.pause`. */
   readonly freezer: Feature;
   /** Access rules for device nodes. */

@@ -56,6 +56,52 @@ export type LogOptionsOnCreate =
     }
   | { readonly driver: 'none' };
 
+/** A device of the host's that a container gets. */
+export interface DeviceMapping {
+  /** The device, or a directory with devices: `/dev/sda`. */
+  readonly hostPath: string;
+  /** Where it is inside. Default: `hostPath`. */
+  readonly containerPath?: string;
+  /** What may be done with it: any of `r`, `w` and `m` (make nodes). @defaultValue `'rwm'` */
+  readonly permissions?: string;
+}
+
+/** What setrlimit(2) limits, without `RLIMIT_`. */
+export type UlimitName =
+  | 'as'
+  | 'core'
+  | 'cpu'
+  | 'data'
+  | 'fsize'
+  | 'locks'
+  | 'memlock'
+  | 'msgqueue'
+  | 'nice'
+  | 'nofile'
+  | 'nproc'
+  | 'rss'
+  | 'rtprio'
+  | 'rttime'
+  | 'sigpending'
+  | 'stack';
+
+/** One limit of setrlimit(2), in its own unit; -1 is unlimited. */
+export interface Ulimit {
+  /** What is in force. */
+  readonly soft: number;
+  /** How far a process may raise it by itself. Default: `soft`. */
+  readonly hard?: number;
+}
+
+/** Whose processes are seen: its own, the host's, or those of another container that runs. */
+export type PidMode = 'private' | 'host' | `container:${string}`;
+
+/**
+ * Whose System V and POSIX objects, and whose `/dev/shm`: its own, its own and open to others that ask for
+ * `container:…`, its own without `/dev/shm`, the host's, or those of another container that runs.
+ */
+export type IpcMode = 'private' | 'shareable' | 'none' | 'host' | `container:${string}`;
+
 /** What a container is made of. */
 export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   /** A reference, an id, or a handle. Pulled when it is missing: see `pull`. */
@@ -91,6 +137,8 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly hostname?: string;
   /** Lines for `/etc/hosts`: name to address, or addresses. `host-gateway` is the host as the container reaches it. */
   readonly extraHosts?: Readonly<Record<string, string | readonly string[]>>;
+  /** The NIS domain name. Default: none. */
+  readonly domainname?: string;
   /** Name servers. Default: the host's. */
   readonly dns?: readonly string[];
   /** Domains in which names without dots are looked up. `'.'` alone for none. Default: the host's. */
@@ -103,6 +151,43 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly seccomp?: 'unconfined' | object;
   /** No exec inside gains privileges: set-user-ID bits do nothing. @defaultValue `false` */
   readonly noNewPrivileges?: boolean;
+  /**
+   * All capabilities, all devices, nothing masked or read-only, no seccomp filter unless one is given.
+   * What is in it is as good as root on the host. @defaultValue `false`
+   */
+  readonly privileged?: boolean;
+  /** Further groups of the process, by name or id. */
+  readonly groups?: readonly string[];
+  /** Devices of the host's. */
+  readonly devices?: readonly DeviceMapping[];
+  /** Further rules for device nodes, in the kernel's words: `c 1:3 rwm`, `b 8:* r`, `a *:* rwm`. */
+  readonly deviceRules?: readonly string[];
+  /** Paths that are not to be seen, in place of Docker's list; `[]` for none. */
+  readonly maskedPaths?: readonly string[];
+  /** Paths that cannot be written to, in place of Docker's list; `[]` for none. */
+  readonly readOnlyPaths?: readonly string[];
+  /** Whether the container may write to its own cgroups. Needs `cgroupNamespace: 'private'` or version 2. @defaultValue `false` */
+  readonly writableCgroups?: boolean;
+  /** A profile that is loaded in the kernel, or `'unconfined'`. Default: none. */
+  readonly appArmor?: string;
+  /** Limits of setrlimit(2). Default: those of this process. */
+  readonly ulimits?: Readonly<Partial<Record<UlimitName, Ulimit>>>;
+  /** From -1000, killed last when memory is short, to 1000, killed first. Default: that of this process. */
+  readonly oomScoreAdj?: number;
+  /** The cgroup under which its own are made, from the root; it stays. @defaultValue `'/tscontainer'` */
+  readonly cgroupParent?: string;
+  /** Whether it sees its own cgroup as the root of all. Default: `'private'` on version 2, `'host'` on version 1, as Docker. */
+  readonly cgroupNamespace?: 'host' | 'private';
+  /** @defaultValue `'private'` */
+  readonly pidMode?: PidMode;
+  /** @defaultValue `'private'` */
+  readonly ipcMode?: IpcMode;
+  /** Whose host name. @defaultValue `'private'` */
+  readonly utsMode?: 'private' | 'host';
+  /** Whose users. Default: the host's, which is all there is in this version. */
+  readonly userNamespace?: 'host';
+  /** Words for other programs, kept with the container. */
+  readonly annotations?: Labels;
   /** A small first process in front of the command, which forwards signals and reaps. @defaultValue `false` */
   readonly init?: boolean;
   /** Namespaced kernel settings: `net.…`, `kernel.shm…`, `kernel.msg…`, `kernel.sem`, `fs.mqueue.…`. */

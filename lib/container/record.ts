@@ -1,13 +1,45 @@
 import type { PortSpec } from '../network/ports.js';
 import type { Digest, Labels, Resources } from '../types.js';
 import type { SettledMount } from '../volume/mounts.js';
-import type { Attachment, LogOptionsOnCreate, TerminalSize } from './options.js';
+import type {
+  Attachment,
+  DeviceMapping,
+  IpcMode,
+  LogOptionsOnCreate,
+  PidMode,
+  TerminalSize,
+  Ulimit,
+  UlimitName,
+} from './options.js';
 
 /** How a container is connected: to networks of its own, to the host's, to another container's, or to nothing. */
 export type NetworkMode = 'networks' | 'host' | 'none' | 'container' | 'ns';
 
+/** What is only written down where it was asked for. See `CreateContainerOptions` for what each means. */
+export interface Isolation {
+  readonly domainname?: string;
+  readonly privileged?: boolean;
+  readonly groups?: readonly string[];
+  readonly devices?: readonly DeviceMapping[];
+  readonly deviceRules?: readonly string[];
+  readonly maskedPaths?: readonly string[];
+  readonly readOnlyPaths?: readonly string[];
+  readonly writableCgroups?: boolean;
+  readonly appArmor?: string;
+  readonly ulimits?: Readonly<Partial<Record<UlimitName, Ulimit>>>;
+  readonly oomScoreAdj?: number;
+  readonly cgroupParent?: string;
+  readonly cgroupNamespace?: 'host' | 'private';
+  /** `container:` is followed by a whole id. */
+  readonly pidMode?: PidMode;
+  readonly ipcMode?: IpcMode;
+  readonly utsMode?: 'private' | 'host';
+  readonly userNamespace?: 'host';
+  readonly annotations?: Labels;
+}
+
 /** Everything that was decided when the container was created. Starting it reads nothing else. */
-export interface ContainerConfig {
+export interface ContainerConfig extends Isolation {
   readonly entrypoint: readonly string[];
   readonly command: readonly string[];
   /** `NAME=value`, the image's and the user's; what start adds (HOSTNAME, HOME …) is not in it. */

@@ -5,7 +5,8 @@ import { InvalidStateError, SyscallError, errorCode } from '../errors.js';
 import { sleep } from '../util/abort.js';
 import { CGROUP_PARENT, controllersV2 } from './cgroups.js';
 import type { CgroupHost } from './cgroups.js';
-import { SHARED_DEVICES, defaultDeviceRules, deviceRuleWrites } from './cgroups-plan.js';
+import { defaultDeviceRules, deviceRuleWrites } from './cgroups-devices.js';
+import { SHARED_DEVICES } from './cgroups-plan.js';
 import type { CgroupPlan, CgroupWrite } from './cgroups-plan.js';
 import { dropCgroups, removeOnce } from './cgroups-remove.js';
 

@@ -1,10 +1,11 @@
 import type { Resources } from '../types.js';
 import { CGROUP_PARENT } from './cgroups.js';
 import type { CgroupHost, Controller, Hierarchy } from './cgroups.js';
+import { deviceProgram } from './cgroups-bpf.js';
+import { defaultDeviceRules, deviceRuleWrites } from './cgroups-devices.js';
+import type { DeviceRule } from './cgroups-devices.js';
 import { checkResources } from './cgroups-limits.js';
-
-/** A device rule in the kernel's words: `c 1:3 rwm`. All of them are permissions; what is not listed is refused. */
-export type DeviceRule = string;
+import { limitWrites } from './cgroups-writes.js';
 
 /** One value for one file. */
 export interface CgroupWrite {
@@ -29,8 +30,13 @@ export interface CgroupPlan {
   /** Counts processes that the kernel killed for want of memory. */
   readonly oom?: { readonly path: string; readonly key: 'oom_kill' };
   readonly freeze?: CgroupFreeze;
-  /** Kills everything: by writing `1` to `file`, or by signalling each pid that `procs` lists. */
-  readonly kill?: { readonly file: string } | { readonly procs: string };
+  /**
+   * Kills everything: by writing `1` to `file`, or by signalling each pid that `procs` lists, with `pids` set to 0 before,
+   * so that it does not fork away.
+   */
+  readonly kill?: { readonly file: string } | { readonly procs: string; readonly pids?: string };
+  /** On version 2, the program that decides on device nodes, and the directory it is for. */
+  readonly devices?: { readonly dir: string; readonly program: Buffer };
   /** For `/sys/fs/cgroup` inside the container, read-only, on version 1. On version 2 a cgroup2 mount shows it by itself. */
   readonly binds: readonly { readonly source: string; readonly target: string }[];
   /** Each controller's directory, for statistics. */
@@ -54,33 +60,15 @@ export interface CgroupOptions {
   readonly call?: string;
   /** `default`: Docker's set. `all`: no rules (privileged). A list: the default set and these. */
   readonly devices?: 'default' | 'all' | readonly DeviceRule[];
+  /** Where its groups are made instead of under ours; see `prepareParent`, which makes it and reads what it may use. */
+  readonly parent?: { readonly path: string; readonly cpuset?: CgroupHost['cpuset'] };
 }
 
 /** The group, in the hierarchy of devices, that all containers with the default set share: made once, nothing per start. */
 export const SHARED_DEVICES = 'default-devices';
 
-/**
- * What Docker 28 with runc 1.3 lets a container do with device nodes: make any, but open only null, zero, full, random,
- * urandom, tty, console, ptmx, pseudo terminals and tun.
- */
-export const defaultDeviceRules: readonly DeviceRule[] = [
-  'c *:* m',
-  'b *:* m',
-  'c 1:3 rwm',
-  'c 1:5 rwm',
-  'c 1:7 rwm',
-  'c 1:8 rwm',
-  'c 1:9 rwm',
-  'c 5:0 rwm',
-  'c 5:1 rwm',
-  'c 5:2 rwm',
-  'c 136:* rwm',
-  'c 10:200 rwm',
-];
-
 /** Always made: they limit, count or freeze. cpuset only when asked for, devices are shared or their own. */
 const standard: readonly Controller[] = ['memory', 'pids', 'cpu', 'cpuacct', 'blkio', 'freezer'];
-const PERIOD_MICROS = 100_000;
 
 /**
  * Plans the cgroups of one container. Pure: it reads nothing and touches nothing.
@@ -97,42 +85,78 @@ export function planCgroups(
 ): CgroupPlan {
   const call = options.call ?? 'containers.create';
   checkResources(host, resources, call);
-  const groups = new Map<Controller, string>();
-  const wantsCpuset = resources.cpusetCpus !== undefined || resources.cpusetMems !== undefined;
-  for (const [controller, hierarchy] of host.controllers) {
-    if (controller === 'cpuset' ? !wantsCpuset : controller !== 'devices' && !standard.includes(controller)) continue;
-    if (controller === 'devices' && options.devices === 'all') continue;
-    // Where devices share a hierarchy with others (mounted together), a process cannot be in a group of its own for these.
-    const shared = controller === 'devices' && !Array.isArray(options.devices) && hierarchy.controllers.length === 1;
-    groups.set(controller, `${hierarchy.base}/${CGROUP_PARENT}/${shared ? SHARED_DEVICES : id}`);
-  }
+  const groups = groupsOf(host, id, resources, options);
   const entered = [...new Set(groups.values())];
   const own = entered.filter(path => path.endsWith(`/${id}`));
   const v2 = host.mode === 'v2' ? own[0] : undefined;
+  const devices = v2 === undefined || options.devices === 'all' || !groups.has('devices') ? undefined : v2;
   const memory = groups.get('memory');
   const freezer = groups.get('freezer');
   return {
     dirs: own,
     writes: [
-      ...deviceWrites(groups, options.devices),
-      ...(host.mode === 'v2' ? writesV2(groups, host, resources) : writesV1(groups, host, resources)),
+      ...(v2 === undefined ? deviceWrites(groups, options.devices) : []),
+      ...limitWrites(host, groups, resources, {
+        cpuset: options.parent?.cpuset ?? host.cpuset,
+        fillParent: options.parent === undefined,
+        call,
+      }),
     ],
-    join: entered.map(path => `${path}/${v2 === undefined ? 'tasks' : 'cgroup.procs'}`),
+    join: entered.map(path => `${path}/${hierarchyOf(host, path)?.version === 2 ? 'cgroup.procs' : 'tasks'}`),
     ...(v2 === undefined ? {} : { into: v2 }),
     remove: own,
     ...(memory === undefined
       ? {}
       : { oom: { path: `${memory}/${v2 === undefined ? 'memory.oom_control' : 'memory.events'}`, key: 'oom_kill' } }),
     ...(freezer === undefined ? {} : { freeze: freezePlan(freezer, v2 !== undefined) }),
-    ...killPlan(v2, own[0]),
+    ...killPlan(v2, own[0], groups.get('pids')),
+    ...(devices === undefined ? {} : { devices: { dir: devices, program: programOf(options.devices) } }),
     binds: v2 === undefined ? entered.map(path => ({ source: path, target: mountOfGroup(host, path) })) : [],
     groups,
     devicesEnforced: groups.has('devices'),
   };
 }
 
+function groupsOf(
+  host: CgroupHost,
+  id: string,
+  resources: Resources,
+  { devices, parent }: CgroupOptions,
+): Map<Controller, string> {
+  const groups = new Map<Controller, string>();
+  const wanted: readonly Controller[] = [
+    ...standard,
+    // Somebody else's parent may set limits of any kind.
+    ...(parent !== undefined || resources.cpusetCpus !== undefined || resources.cpusetMems !== undefined
+      ? (['cpuset'] as const)
+      : []),
+    ...(resources.hugePageBytes === undefined ? [] : (['hugetlb'] as const)),
+    ...(devices === 'all' ? [] : (['devices'] as const)),
+  ];
+  const above = parent === undefined ? `/${CGROUP_PARENT}` : parent.path;
+  for (const [controller, hierarchy] of host.controllers) {
+    if (!wanted.includes(controller)) continue;
+    // Where devices share a hierarchy with others (mounted together), a process cannot be in a group of its own for these.
+    const shared =
+      controller === 'devices' &&
+      !Array.isArray(devices) &&
+      parent === undefined &&
+      hierarchy.version === 1 &&
+      hierarchy.controllers.length === 1;
+    groups.set(controller, `${hierarchy.base}${above}/${shared ? SHARED_DEVICES : id}`);
+  }
+  return groups;
+}
+
+/** The longest base wins: that of a hybrid host's version 2 may hold others. */
+function hierarchyOf(host: CgroupHost, path: string): Hierarchy | undefined {
+  return host.hierarchies
+    .filter(candidate => path.startsWith(`${candidate.base}/`))
+    .sort((a, b) => b.base.length - a.base.length)[0];
+}
+
 function mountOfGroup(host: CgroupHost, path: string): string {
-  const hierarchy = host.hierarchies.find(candidate => path.startsWith(`${candidate.base}/`));
+  const hierarchy = hierarchyOf(host, path);
   return `/sys/fs/cgroup/${hierarchy === undefined ? '' : nameOf(hierarchy)}`;
 }
 
@@ -158,119 +182,25 @@ function freezePlan(group: string, v2: boolean): CgroupFreeze {
       };
 }
 
-function killPlan(v2: string | undefined, own: string | undefined): Pick<CgroupPlan, 'kill'> {
+function killPlan(v2: string | undefined, own: string | undefined, pids: string | undefined): Pick<CgroupPlan, 'kill'> {
   if (v2 !== undefined) return { kill: { file: `${v2}/cgroup.kill` } };
-  return own === undefined ? {} : { kill: { procs: `${own}/cgroup.procs` } };
+  if (own === undefined) return {};
+  return { kill: { procs: `${own}/cgroup.procs`, ...(pids === undefined ? {} : { pids: `${pids}/pids.max` }) } };
 }
 
 function deviceWrites(groups: ReadonlyMap<Controller, string>, devices: CgroupOptions['devices']): CgroupWrite[] {
   const group = groups.get('devices');
   if (group === undefined || devices === 'all' || group.endsWith(`/${SHARED_DEVICES}`)) return [];
-  return deviceRuleWrites(group, [
-    ...defaultDeviceRules,
-    ...(devices === undefined || devices === 'default' ? [] : devices),
-  ]);
+  return deviceRuleWrites(group, rulesOf(devices));
 }
 
-/** Refuses everything, then permits these. */
-export function deviceRuleWrites(group: string, rules: readonly DeviceRule[]): CgroupWrite[] {
-  return [
-    { path: `${group}/devices.deny`, value: 'a', what: 'devices' },
-    ...rules.map(rule => ({ path: `${group}/devices.allow`, value: rule, what: `devices: ${rule}` })),
-  ];
+let common: Buffer | undefined;
+
+/** Compiled once for those that have just the default rules. */
+function programOf(devices: CgroupOptions['devices']): Buffer {
+  return Array.isArray(devices) ? deviceProgram(rulesOf(devices)) : (common ??= deviceProgram());
 }
 
-/** Collects writes into one group; a value that was not given writes nothing. */
-class Writes {
-  readonly list: CgroupWrite[] = [];
-  readonly #groups: ReadonlyMap<Controller, string>;
-
-  constructor(groups: ReadonlyMap<Controller, string>) {
-    this.#groups = groups;
-  }
-
-  add(controller: Controller, file: string, value: number | string | undefined, option: keyof Resources): void {
-    const group = this.#groups.get(controller);
-    if (group === undefined || value === undefined) return;
-    this.list.push({ path: `${group}/${file}`, value: String(value), what: `resources.${option}` });
-  }
-}
-
-function writesV1(groups: ReadonlyMap<Controller, string>, host: CgroupHost, resources: Resources): CgroupWrite[] {
-  const writes = new Writes(groups);
-  // The limit before the sum of memory and swap: the sum may never be the lower one.
-  writes.add('memory', 'memory.limit_in_bytes', resources.memoryBytes, 'memoryBytes');
-  const sum = memoryAndSwap(host, resources);
-  writes.add(
-    'memory',
-    'memory.memsw.limit_in_bytes',
-    sum,
-    resources.memorySwapBytes === undefined ? 'memoryBytes' : 'memorySwapBytes',
-  );
-  writes.add('memory', 'memory.soft_limit_in_bytes', resources.memoryReservationBytes, 'memoryReservationBytes');
-  writes.add('pids', 'pids.max', maxProcesses(resources), 'maxProcesses');
-  const cpu = quota(resources);
-  writes.add('cpu', 'cpu.cfs_period_us', cpu?.period, cpu?.option ?? 'cpus');
-  writes.add('cpu', 'cpu.cfs_quota_us', cpu?.quota, cpu?.option ?? 'cpus');
-  writes.add('cpu', 'cpu.shares', resources.cpuShares, 'cpuShares');
-  // A new cpuset is empty, and its parent's as well until somebody fills it; both files are needed before a process enters.
-  const parent = groups.get('cpuset');
-  if (parent !== undefined) {
-    const above = parent.slice(0, parent.lastIndexOf('/'));
-    writes.list.push({ path: `${above}/cpuset.cpus`, value: host.cpuset.cpus, what: 'resources.cpusetCpus' });
-    writes.list.push({ path: `${above}/cpuset.mems`, value: host.cpuset.mems, what: 'resources.cpusetMems' });
-  }
-  writes.add('cpuset', 'cpuset.cpus', resources.cpusetCpus ?? host.cpuset.cpus, 'cpusetCpus');
-  writes.add('cpuset', 'cpuset.mems', resources.cpusetMems ?? host.cpuset.mems, 'cpusetMems');
-  return writes.list;
-}
-
-function writesV2(groups: ReadonlyMap<Controller, string>, host: CgroupHost, resources: Resources): CgroupWrite[] {
-  const writes = new Writes(groups);
-  writes.add('memory', 'memory.max', resources.memoryBytes, 'memoryBytes');
-  const sum = memoryAndSwap(host, resources);
-  if (sum !== undefined) {
-    // Version 2 counts swap by itself.
-    const swap = sum === -1 ? 'max' : sum - (resources.memoryBytes ?? 0);
-    writes.add(
-      'memory',
-      'memory.swap.max',
-      swap,
-      resources.memorySwapBytes === undefined ? 'memoryBytes' : 'memorySwapBytes',
-    );
-  }
-  writes.add('memory', 'memory.low', resources.memoryReservationBytes, 'memoryReservationBytes');
-  writes.add('pids', 'pids.max', maxProcesses(resources), 'maxProcesses');
-  const cpu = quota(resources);
-  if (cpu !== undefined)
-    writes.add('cpu', 'cpu.max', `${cpu.quota === -1 ? 'max' : cpu.quota} ${cpu.period}`, cpu.option);
-  if (resources.cpuShares !== undefined) writes.add('cpu', 'cpu.weight', weightOf(resources.cpuShares), 'cpuShares');
-  writes.add('cpuset', 'cpuset.cpus', resources.cpusetCpus, 'cpusetCpus');
-  writes.add('cpuset', 'cpuset.mems', resources.cpusetMems, 'cpusetMems');
-  return writes.list;
-}
-
-/** Shares 2 … 262144 of version 1 on the scale 1 … 10000 of version 2, as runc maps them. */
-function weightOf(shares: number): number {
-  return 1 + Math.floor(((shares - 2) * 9999) / 262_142);
-}
-
-function memoryAndSwap(host: CgroupHost, resources: Resources): number | undefined {
-  if (!host.swap) return undefined;
-  if (resources.memorySwapBytes !== undefined) return resources.memorySwapBytes;
-  return resources.memoryBytes === undefined ? undefined : 2 * resources.memoryBytes;
-}
-
-function maxProcesses(resources: Resources): number | string | undefined {
-  if (resources.maxProcesses === undefined) return undefined;
-  return resources.maxProcesses <= 0 ? 'max' : resources.maxProcesses;
-}
-
-function quota(resources: Resources): { quota: number; period: number; option: keyof Resources } | undefined {
-  const period = resources.cpuPeriodMicros ?? PERIOD_MICROS;
-  if (resources.cpus !== undefined)
-    return { quota: Math.round(resources.cpus * PERIOD_MICROS), period: PERIOD_MICROS, option: 'cpus' };
-  if (resources.cpuQuotaMicros !== undefined)
-    return { quota: resources.cpuQuotaMicros, period, option: 'cpuQuotaMicros' };
-  return resources.cpuPeriodMicros === undefined ? undefined : { quota: -1, period, option: 'cpuPeriodMicros' };
+function rulesOf(devices: CgroupOptions['devices']): readonly DeviceRule[] {
+  return [...defaultDeviceRules, ...(devices === undefined || typeof devices === 'string' ? [] : devices)];
 }

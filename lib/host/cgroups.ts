@@ -7,7 +7,7 @@ import type { MountInfo } from './mountinfo.js';
 import { isWritable } from './writable.js';
 
 /** What the kernel can limit or count. On version 2, `blkio` is its `io`, `cpuacct` is part of `cpu`. */
-export type Controller = 'memory' | 'pids' | 'cpu' | 'cpuacct' | 'blkio' | 'freezer' | 'devices' | 'cpuset';
+export type Controller = 'memory' | 'pids' | 'cpu' | 'cpuacct' | 'blkio' | 'freezer' | 'devices' | 'cpuset' | 'hugetlb';
 
 /** One mounted tree of cgroups. On version 1 there are several, each with its own controllers. */
 export interface Hierarchy {
@@ -38,6 +38,8 @@ export interface CgroupHost {
   readonly cpuset: { readonly cpus: string; readonly mems: string };
   /** How many processors there are. */
   readonly cpus: number;
+  /** Which of the kernel's schedulers weighs block input and output; `undefined` when none can. */
+  readonly blockWeight?: 'bfq' | 'other' | undefined;
 }
 
 /** The directory in each hierarchy under which all of ours are. */
@@ -52,14 +54,16 @@ const controllers: readonly Controller[] = [
   'freezer',
   'devices',
   'cpuset',
+  'hugetlb',
 ];
 
 /** Reads which cgroup hierarchies there are and which of their controllers this process may use. Changes nothing. */
 export function describeCgroups(mounts: readonly MountInfo[] = readMountInfo()): CgroupHost {
   const v1 = mounts.filter(mount => mount.type === 'cgroup').flatMap(hierarchyV1);
   const v2 = mounts.find(mount => mount.type === 'cgroup2');
-  // A hybrid host keeps its controllers in version 1; the tree of version 2 is there for systemd's book-keeping only.
-  if (v1.length > 0) return assemble(v2 === undefined ? 'v1' : 'hybrid', v1);
+  // A hybrid host keeps its controllers in version 1; the tree of version 2 is there for systemd's book-keeping, and for
+  // the one controller that programs may have left out of version 1.
+  if (v1.length > 0) return v2 === undefined ? assemble('v1', v1) : assemble('hybrid', [...v1, ...restOf(v2, v1)]);
   if (v2 !== undefined) return describeV2(v2.target);
   return assemble('none', []);
 }
@@ -67,6 +71,13 @@ export function describeCgroups(mounts: readonly MountInfo[] = readMountInfo()):
 function hierarchyV1(mount: MountInfo): Hierarchy[] {
   const own = controllers.filter(controller => mount.superOptions.includes(controller));
   return own.length === 0 ? [] : [{ version: 1, mount: mount.target, base: mount.target, controllers: own }];
+}
+
+/** The version 2 tree of a hybrid host, if that is where huge pages are limited. */
+function restOf({ target }: MountInfo, v1: readonly Hierarchy[]): Hierarchy[] {
+  if (v1.some(({ controllers: own }) => own.includes('hugetlb'))) return [];
+  const words = readFileSync(join(target, 'cgroup.controllers'), 'utf8').trim().split(' ');
+  return words.includes('hugetlb') ? [{ version: 2, mount: target, base: target, controllers: ['hugetlb'] }] : [];
 }
 
 function assemble(
@@ -100,7 +111,19 @@ function assemble(
     swap: memory !== undefined && countsSwap(memory),
     cpuset: { cpus: read(cpuset, 'cpuset.cpus'), mems: read(cpuset, 'cpuset.mems') },
     cpus: availableParallelism(),
+    // Only groups below the root have these files, so this is looked up when it is needed, when ours is there.
+    get blockWeight() {
+      return blockWeight(usable.get('blkio'));
+    },
   };
+}
+
+function blockWeight(blkio: Hierarchy | undefined): 'bfq' | 'other' | undefined {
+  if (blkio === undefined) return undefined;
+  const group = join(blkio.base, CGROUP_PARENT);
+  const [bfq, other] = blkio.version === 1 ? ['blkio.bfq.weight', 'blkio.weight'] : ['io.bfq.weight', 'io.weight'];
+  if (existsSync(join(group, bfq))) return 'bfq';
+  return existsSync(join(group, other)) ? 'other' : undefined;
 }
 
 /** Our own parent directory may be delegated where its parent is not. */
@@ -122,8 +145,8 @@ function unmounted(mode: CgroupHost['mode'], controller: Controller): Missing {
   if (mode === 'v2') {
     return controller === 'devices'
       ? {
-          reason: 'on version 2 device rules are BPF programs, which tscontainer does not load yet',
-          remedy: 'none; device nodes are kept out by nodev mounts',
+          reason: 'on version 2 device rules are BPF programs, and this process may not load any',
+          remedy: 'run as root with CAP_SYS_ADMIN',
         }
       : {
           reason: `the controller ${controller} is not enabled`,
@@ -161,6 +184,7 @@ const namesV2: Readonly<Record<string, readonly Controller[]>> = {
   cpu: ['cpu', 'cpuacct'],
   io: ['blkio'],
   cpuset: ['cpuset'],
+  hugetlb: ['hugetlb'],
 };
 
 /** What `cgroup.subtree_control` of version 2 calls those. */
@@ -187,8 +211,21 @@ function describeV2(mount: string): CgroupHost {
         'move its processes into a child cgroup, or run where a whole cgroup is delegated (systemd-run --scope -p Delegate=yes)',
     });
   }
-  // Freezing is part of version 2 itself (Linux 5.2), no controller.
-  return assemble('v2', [{ version: 2, mount, base, controllers: [...usable, 'freezer'] }], missing);
+  // Freezing is part of version 2 itself (Linux 5.2), no controller; neither are devices, for which there are programs.
+  const devices: readonly Controller[] = mayLoadPrograms() ? ['devices'] : [];
+  return assemble('v2', [{ version: 2, mount, base, controllers: [...usable, 'freezer', ...devices] }], missing);
+}
+
+const CAP_SYS_ADMIN = 21n;
+
+/** Whether the kernel takes BPF programs for cgroups from this process: only from the initial user namespace's root. */
+function mayLoadPrograms(): boolean {
+  const mask = /^CapEff:\s+([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return ((BigInt(`0x${mask}`) >> CAP_SYS_ADMIN) & 1n) === 1n && /^\s*0\s+0\s+4294967295\s*$/.test(uidMap());
+}
+
+function uidMap(): string {
+  return readFileSync('/proc/self/uid_map', 'utf8');
 }
 
 function ownCgroup(): string | undefined {

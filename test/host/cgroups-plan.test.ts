@@ -4,7 +4,17 @@ import type { CgroupHost, Controller, Hierarchy } from '../../lib/host/cgroups.j
 import { planCgroups } from '../../lib/host/cgroups-plan.js';
 import type { Resources } from '../../lib/types.js';
 
-const every: readonly Controller[] = ['memory', 'pids', 'cpu', 'cpuacct', 'blkio', 'freezer', 'devices', 'cpuset'];
+const every: readonly Controller[] = [
+  'memory',
+  'pids',
+  'cpu',
+  'cpuacct',
+  'blkio',
+  'freezer',
+  'devices',
+  'cpuset',
+  'hugetlb',
+];
 
 function hostOf(mode: CgroupHost['mode'], hierarchies: readonly Hierarchy[], swap = true): CgroupHost {
   const controllers = new Map(

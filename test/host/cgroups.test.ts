@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { afterAll, afterEach, describe, expect, test } from '@jest/globals';
@@ -18,7 +19,8 @@ import {
   prepareCgroups,
   thaw,
 } from '../../lib/host/cgroups-control.js';
-import { defaultDeviceRules, planCgroups } from '../../lib/host/cgroups-plan.js';
+import { defaultDeviceRules } from '../../lib/host/cgroups-devices.js';
+import { planCgroups } from '../../lib/host/cgroups-plan.js';
 import type { CgroupPlan } from '../../lib/host/cgroups-plan.js';
 import { dropCgroups, removeCgroups, removeOnce, sweepCgroups } from '../../lib/host/cgroups-remove.js';
 import { parseMountInfo, readMountInfo } from '../../lib/host/mountinfo.js';
@@ -79,11 +81,20 @@ kernel('cgroups of this kernel', () => {
   });
 
   test('a limit that the kernel refuses names its option, and leaves no group', () => {
-    const plan = planCgroups(host, randomBytes(32).toString('hex'), { cpusetCpus: '4095' });
-    expect(() => createCgroups(host, plan)).toThrow(
-      expect.objectContaining({ code: 'CTR_SYSCALL', stage: 'resources.cpusetCpus', syscall: 'write' }),
-    );
-    expect(plan.dirs.filter(path => existsSync(path))).toEqual([]);
+    const directory = mkdtempSync(join(tmpdir(), 'tsc-cgroups-'));
+    try {
+      // A node whose device nobody has.
+      const path = join(directory, 'disk');
+      execFileSync('mknod', [path, 'b', '250', '99']);
+      const resources = { deviceReadBytes: [{ path, perSecond: 1 << 20 }] };
+      const plan = planCgroups(host, randomBytes(32).toString('hex'), resources);
+      expect(() => createCgroups(host, plan)).toThrow(
+        expect.objectContaining({ code: 'CTR_SYSCALL', stage: 'resources.deviceReadBytes', errno: 'ENODEV' }),
+      );
+      expect(plan.dirs.filter(dir => existsSync(dir))).toEqual([]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   test('frozen processes stand still until they are thawed', async () => {
@@ -180,7 +191,7 @@ const unified = readMountInfo().filter(mount => mount.type === 'cgroup2');
 
   test('a controller that is not handed down is missing, not an error', () => {
     expect(second.controllers.get('freezer')?.version).toBe(2);
-    expect(second.missing.get('devices')?.reason).toContain('BPF');
+    expect(second.missing.get('cpuset')?.reason).toContain('is not enabled');
   });
 });
 
@@ -201,7 +212,7 @@ describe('describeCgroups', () => {
 
   kernel('here', () => {
     test('names every controller as there or missing', () => {
-      expect(host.controllers.size + host.missing.size).toBe(8);
+      expect(host.controllers.size + host.missing.size).toBe(9);
       for (const hierarchy of host.hierarchies) expect(existsSync(hierarchy.base)).toBe(true);
     });
   });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 
-import { defaultDeviceRules } from '../../lib/host/cgroups-plan.js';
+import { defaultDeviceRules } from '../../lib/host/cgroups-devices.js';
 import { defaultDevices, defaultMounts, maskedPaths } from '../../lib/runtime/defaults.js';
 
 describe('defaults', () => {
