@@ -257,16 +257,28 @@ export interface EventBase {
   readonly labels: Labels;
 }
 
+/** What every event of a container carries. */
+export interface ContainerEventBase extends EventBase {
+  /** Its name at that time. */
+  readonly name: string;
+  /** Its image, as it was named when the container was created. */
+  readonly image: string;
+}
+
 /** Event names are `noun:verb`. */
 export interface EngineEvents {
   /** It has a record and does not run yet. */
-  'container:create': [event: EventBase & { readonly name: string }];
+  'container:create': [event: ContainerEventBase];
   /** Its command was executed. */
-  'container:start': [event: EventBase & { readonly pid: number }];
+  'container:start': [event: ContainerEventBase & { readonly pid: number }];
   /** Its first process has ended. */
-  'container:exit': [event: EventBase & { readonly status: ExitStatus }];
+  'container:exit': [event: ContainerEventBase & { readonly status: ExitStatus }];
+  /** It has another name; `name` is the new one. */
+  'container:rename': [event: ContainerEventBase & { readonly oldName: string }];
+  /** Its limits or its restart policy are others. */
+  'container:update': [event: ContainerEventBase];
   /** Nothing of it is left. */
-  'container:remove': [event: EventBase];
+  'container:remove': [event: ContainerEventBase];
   /** It came from a registry. */
   'image:pull': [event: EventBase & { readonly ref: string }];
   /** It went to a registry. */

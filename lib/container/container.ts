@@ -13,6 +13,8 @@ import { collect, toProcess, type Process } from './process.js';
 import type { Condition } from './ready.js';
 import type { ContainerRecord } from './record.js';
 import { statusOf } from './live.js';
+import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
+import type { ProcessTable, TopOptions } from './top.js';
 
 /** A container. A handle: what changes is asked for with {@link Container.inspect}. */
 export class Container {
@@ -263,6 +265,45 @@ export class Container {
       });
     }
     return mapping.host;
+  }
+
+  /**
+   * What it uses now: processor, memory, network, disks, processes.
+   *
+   * @param options.intervalMs - Measures `cpu.percent` over so long. Default 0: since it was started, at once.
+   * @throws {@link InvalidStateError} when it does not run.
+   */
+  async stats(options: StatsOptions = {}): Promise<ContainerStats> {
+    return this.#home.observer.stats(this.id, options);
+  }
+
+  /**
+   * What it uses, over and over until it ends; the first sample comes at once.
+   *
+   * @param options.intervalMs - Between two samples. Default 1,000, as Docker.
+   * @throws {@link InvalidStateError} when it does not run.
+   */
+  watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats, void, undefined> {
+    return this.#home.observer.watchStats(this.id, options);
+  }
+
+  /**
+   * Its processes, as the host's `ps` lists them.
+   *
+   * @param options.psOptions - What `ps` is told. Default `['-ef']`, as Docker.
+   * @throws {@link InvalidStateError} when it does not run.
+   */
+  async top(options: TopOptions = {}): Promise<ProcessTable> {
+    return this.#home.observer.top(this.id, options);
+  }
+
+  /**
+   * Gives it another name, in any state. This handle's `name` stays what it was.
+   *
+   * @throws {@link ConflictError} when another container has that name.
+   */
+  async rename(name: string, options: AbortOptions = {}): Promise<void> {
+    await this.#home.observer.rename(this.id, name, options);
   }
 
   /** `address:port` at which this process reaches a port of the container, published or not. @internal */

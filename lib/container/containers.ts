@@ -11,16 +11,20 @@ import { createRecord } from './create.js';
 import type { ContainerState, EndpointView } from './inspect.js';
 import { Live } from './live.js';
 import type { CreateContainerOptions, ProcessOptions } from './options.js';
-import type { ContainerRecord } from './record.js';
+import { Observer } from './observer.js';
+import { eventOf, type ContainerRecord } from './record.js';
 import { cgroupsOf, execProcess, namespacesOf } from './spec.js';
 import { Starter, logPath, type StartOptions } from './start.js';
 import { explainStart, type StartContext } from './start-error.js';
+import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
 import { isOrphan } from './sweep.js';
 
 /** The containers of a store. */
 export class Containers {
   /** @internal */
   readonly live: Live;
+  /** @internal */
+  readonly observer: Observer;
   readonly #context: ContainerContext;
   readonly #starter: Starter;
 
@@ -29,6 +33,7 @@ export class Containers {
     this.#context = context;
     this.live = new Live(context);
     this.#starter = new Starter(context, this.live);
+    this.observer = new Observer(context, this.live);
   }
 
   /**
@@ -103,6 +108,20 @@ export class Containers {
       removed.push(container.id);
     }
     return { removed, reclaimedBytes: 0 };
+  }
+
+  /**
+   * What all that run use, in one look.
+   *
+   * @param options.intervalMs - Measures `cpu.percent` over so long. Default 0: since each was started, at once.
+   */
+  async stats(options: StatsOptions = {}): Promise<ContainerStats[]> {
+    return this.observer.statsOfAll(options);
+  }
+
+  /** What all that run use, over and over: who starts meanwhile joins, who ends is left out. */
+  watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats[], void, undefined> {
+    return this.observer.watchStatsOfAll(options);
   }
 
   /** @internal */
@@ -198,14 +217,17 @@ export class Containers {
       await removeCgroups(cgroupsOf(this.#context, record, 'container.remove')?.remove ?? []);
     }
     this.live.erase(record.id);
-    if (!records.delete(record.id, [record.name])) return;
+    // Perhaps it was renamed since, or its renaming was not finished.
+    const { name, spareName = name } = records.get(record.id) ?? record;
+    if (!records.delete(record.id, [...new Set([name, spareName])])) return;
     for (const volume of record.anonymousVolumes) await volumes.discard(volume);
-    this.#context.emit('container:remove', { time: new Date(), id: record.id, labels: record.labels });
+    this.#context.emit('container:remove', eventOf(record));
   }
 
   /** Removes what processes that are no more left behind: their records, and with them all that hangs on them. @internal */
   async sweep(): Promise<void> {
     for (const record of this.#context.records.list()) {
+      await this.observer.finish(record);
       const state = record.autoRemove === true || isOrphan(record) ? this.live.state(record.id).name : 'running';
       if (state === 'exited' || (state === 'created' && isOrphan(record))) await this.#erase(record);
     }

@@ -9,7 +9,7 @@ import { Scope } from '../util/scope.js';
 import type { ContainerContext } from './context.js';
 import { CONTAINER_NAME, drawName } from './names.js';
 import type { CreateContainerOptions } from './options.js';
-import type { ContainerRecord } from './record.js';
+import { eventOf, type ContainerRecord } from './record.js';
 import { resolveConfig } from './resolve.js';
 
 /**
@@ -55,7 +55,7 @@ export async function createRecord(
   // One that ends with this process need not survive a power cut.
   records.put(record, { durable: lifetime === 'detached' });
   scope.keep();
-  context.emit('container:create', { time: new Date(record.createdAt), id, labels: record.labels, name });
+  context.emit('container:create', eventOf(record, new Date(record.createdAt)));
   return record;
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { InvalidStateError, type ExitStatus } from '../errors.js';
 import { joinMonitor, type Ended, type MonitoredProcess, type Started } from '../runtime/monitor.js';
 import type { ContainerContext } from './context.js';
-import type { ContainerRecord } from './record.js';
+import { eventOf, type ContainerRecord } from './record.js';
 import { readState, type State, type StatePaths } from './state.js';
 
 /** A container that runs, with the conversation with its monitor. */
@@ -56,7 +56,7 @@ export class Live {
 
   /** From the moment it runs until its end has been told. */
   add(record: ContainerRecord, running: Running, options: { readonly own: boolean }): void {
-    const { id, labels } = record;
+    const { id } = record;
     this.#running.set(id, running);
     // The one who started it tells of its end, in the journal too; several may have joined.
     if (!options.own) {
@@ -67,12 +67,7 @@ export class Live {
     }
     void running.monitored.exited.then(ended => {
       if (this.#running.get(id) === running) this.#running.delete(id);
-      this.#context.emit('container:exit', {
-        time: ended?.finishedAt ?? new Date(),
-        id,
-        labels,
-        status: statusOf(ended),
-      });
+      this.#context.emit('container:exit', { ...eventOf(record, ended?.finishedAt), status: statusOf(ended) });
     });
   }
 

@@ -1,5 +1,5 @@
 import type { PortSpec } from '../network/ports.js';
-import type { Digest, Labels, Resources } from '../types.js';
+import type { ContainerEventBase, Digest, Labels, Resources } from '../types.js';
 import type { SettledMount } from '../volume/mounts.js';
 import type {
   Attachment,
@@ -79,6 +79,14 @@ export interface ContainerConfig extends Isolation {
   readonly log: LogOptionsOnCreate;
 }
 
+/** What every event of a container says of it. */
+export function eventOf(
+  { id, name, image, labels }: Pick<ContainerRecord, 'id' | 'name' | 'image' | 'labels'>,
+  time = new Date(),
+): ContainerEventBase {
+  return { time, id, labels, name, image: image.ref };
+}
+
 /** A container on disk. What changes when it runs is not in it: see `state.ts`. */
 export interface ContainerRecord {
   /** 64 hexadecimal digits. */
@@ -90,6 +98,8 @@ export interface ContainerRecord {
   /** ChainIDs of its layers, lowest first. */
   readonly chain: readonly Digest[];
   readonly labels: Labels;
+  /** While it is renamed: the name that it is to have, then the one that it had. Claimed for it, or not. */
+  readonly spareName?: string;
   readonly lifetime: 'process' | 'detached';
   /** It goes when it has ended. */
   readonly autoRemove?: boolean;

@@ -13,7 +13,7 @@ import type { ContainerContext } from './context.js';
 import type { EndpointView } from './inspect.js';
 import type { Live } from './live.js';
 import { startNetwork } from './network.js';
-import type { ContainerRecord } from './record.js';
+import { eventOf, type ContainerRecord } from './record.js';
 import { buildSpec } from './spec.js';
 import { explainStart } from './start-error.js';
 
@@ -90,12 +90,7 @@ export class Starter {
     const started = await monitored.holding(monitored.started);
     if (network.endpoints.length > 0 || network.ports.length > 0) writeNetwork(runDir, network);
     this.#live.add(record, { monitored, started }, { own: true });
-    this.#context.emit('container:start', {
-      time: started.startedAt,
-      id: record.id,
-      labels: record.labels,
-      pid: started.pid,
-    });
+    this.#context.emit('container:start', { ...eventOf(record, started.startedAt), pid: started.pid });
   }
 
   /** What it has of the network while it runs. */

@@ -30,7 +30,11 @@ export function everyEventIsKnown(event: EngineEvent): string {
     case 'image:tag':
     case 'image:untag':
       return event.ref;
+    case 'container:rename':
+      return event.oldName;
+    case 'container:update':
     case 'container:remove':
+      return event.image;
     case 'image:remove':
     case 'volume:create':
     case 'volume:remove':

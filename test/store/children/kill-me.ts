@@ -33,7 +33,7 @@ for (let round = 0; ; round++) {
   records.put({ id, name: `name-${id}`, blobs: [digest, small] });
   const active = await store.snapshots.active(id, [digest]);
   if (active.kind === 'overlay') writeFileSync(join(active.upper, 'file'), 'x');
-  store.journal.append({ type: 'container:remove', time: new Date(), id, labels: {} });
+  store.journal.append({ type: 'image:remove', time: new Date(), id, labels: {} });
   if (round % 2 === 1) {
     store.snapshots.removeActive(id);
     records.delete(id, [`name-${id}`]);
