@@ -94,7 +94,8 @@ describe('container.stats', () => {
     const abort = new AbortController();
     const reason = new Error('enough');
     const watching = (async (): Promise<void> => {
-      for await (const _ of container.watchStats({ intervalMs: 60_000, signal: abort.signal })) abort.abort(reason);
+      for await (const { id } of container.watchStats({ intervalMs: 60_000, signal: abort.signal }))
+        if (id === container.id) abort.abort(reason);
     })();
     await expect(watching).rejects.toBe(reason);
   });
