@@ -103,7 +103,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
         records
           .list()
           .filter(record => record.image.id === id)
-          .map(record => ({ id: record.id, running: this.containers.live.state(record.id).name === 'running' })),
+          .map(record => ({ id: record.id, running: this.containers.live.isUp(record.id) })),
       ...(options.platform === undefined ? {} : { platform: options.platform }),
       ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
       ...(options.insecureRegistries === undefined ? {} : { insecureRegistries: options.insecureRegistries }),
@@ -111,7 +111,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     this.networks = new Networks({
       store,
       emit,
-      isRunning: id => this.containers.live.state(id).name === 'running',
+      isRunning: id => this.containers.live.isUp(id),
       usedBy: ({ id, name }) =>
         records
           .list()
@@ -235,7 +235,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       ...options,
       store: this.#store,
       records,
-      isRunning: id => this.containers.live.state(id).name === 'running',
+      isRunning: id => this.containers.live.isUp(id),
       volumes: volumes.map(({ name }) => ({ name, path: this.volumes.path(name) })),
       images: await this.images.usage(id => records.filter(record => record.image.id === id).length),
     });
@@ -293,7 +293,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     const records = this.#store.records<ContainerRecord>('containers');
     const isAlive = (id: string): boolean | undefined => {
       const holder = markerHolder(id);
-      if (holder === undefined) return records.has(id) ? this.containers.live.state(id).name === 'running' : undefined;
+      if (holder === undefined) return records.has(id) ? this.containers.live.isUp(id) : undefined;
       const owner = parseOwner(holder);
       return owner === undefined ? undefined : isOwnerAlive(owner);
     };

@@ -4,6 +4,7 @@ export type * from './types.js';
 
 export { Container } from './container/container.js';
 export type { Containers } from './container/containers.js';
+export type { HealthResult, HealthStatus } from './container/health.js';
 export type { ContainerInfo, ContainerState } from './container/inspect.js';
 export type { ContainerStats, NetworkCounters, StatsOptions, WatchStatsOptions } from './container/stats.js';
 export type { ProcessTable, TopOptions } from './container/top.js';
@@ -12,12 +13,14 @@ export type {
   CreateContainerOptions,
   DeviceMapping,
   ExecOptions,
+  Healthcheck,
   IpcMode,
   LogLine,
   LogOptions,
   LogOptionsOnCreate,
   PidMode,
   ProcessOptions,
+  RestartPolicy,
   SpawnOptions,
   StopOptions,
   TerminalSize,

@@ -271,8 +271,22 @@ export interface EngineEvents {
   'container:create': [event: ContainerEventBase];
   /** Its command was executed. */
   'container:start': [event: ContainerEventBase & { readonly pid: number }];
-  /** Its first process has ended. */
-  'container:exit': [event: ContainerEventBase & { readonly status: ExitStatus }];
+  /** Its first process has ended. With `restartInMs` it is started again after so long, unless it is stopped first. */
+  'container:exit': [event: ContainerEventBase & { readonly status: ExitStatus; readonly restartInMs?: number }];
+  /** The kernel killed a process of it for want of memory. */
+  'container:oom': [event: ContainerEventBase];
+  /** It was sent a signal. */
+  'container:kill': [event: ContainerEventBase & { readonly signal: NodeJS.Signals }];
+  /** It was stopped: by `stop`, and it has ended. */
+  'container:stop': [event: ContainerEventBase];
+  /** It was restarted: by `restart`, and it runs again. */
+  'container:restart': [event: ContainerEventBase];
+  /** Its processes stand still. */
+  'container:pause': [event: ContainerEventBase];
+  /** They go on. */
+  'container:unpause': [event: ContainerEventBase];
+  /** Its health check came to another result than before. */
+  'container:health': [event: ContainerEventBase & { readonly health: 'starting' | 'healthy' | 'unhealthy' }];
   /** It has another name; `name` is the new one. */
   'container:rename': [event: ContainerEventBase & { readonly oldName: string }];
   /** Its limits or its restart policy are others. */

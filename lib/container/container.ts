@@ -48,6 +48,7 @@ export class Container {
       this.#home.live.state(this.id),
       this.#home.endpoints(record),
       this.#home.ports(record),
+      this.#home.health(record),
     );
   }
 

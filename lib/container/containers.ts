@@ -8,6 +8,7 @@ import { Scope } from '../util/scope.js';
 import { Container } from './container.js';
 import type { ContainerContext } from './context.js';
 import { createRecord } from './create.js';
+import { readHealth, type Health } from './health.js';
 import type { ContainerState, EndpointView } from './inspect.js';
 import { Live } from './live.js';
 import type { CreateContainerOptions, ProcessOptions } from './options.js';
@@ -145,6 +146,11 @@ export class Containers {
   /** @internal */
   ports(record: ContainerRecord): readonly Required<PortMapping>[] {
     return this.#starter.network(record).ports;
+  }
+
+  /** @internal */
+  health(record: ContainerRecord): Health {
+    return readHealth(record, this.live);
   }
 
   /** @internal */

@@ -1,6 +1,7 @@
 import type { ExitStatus } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import type { Digest, Labels } from '../types.js';
+import type { Health, HealthResult, HealthStatus } from './health.js';
 import { statusOf } from './live.js';
 import type { ContainerRecord } from './record.js';
 import type { State } from './state.js';
@@ -14,7 +15,7 @@ export interface ContainerInfo {
   readonly id: string;
   /** Unique in the store. */
   readonly name: string;
-  /** `created`, `running` or `exited`. */
+  /** As Docker has them: `created`, `running`, `paused`, `restarting`, `removing`, `exited` or `dead`. */
   readonly state: ContainerState;
   /** The id of its image. */
   readonly image: Digest;
@@ -32,6 +33,14 @@ export interface ContainerInfo {
   readonly pid: number | undefined;
   /** How it last ended. */
   readonly exit: ExitStatus | undefined;
+  /** How often its monitor has started it again since it was last started by a call. */
+  readonly restartCount: number;
+  /** What its health check says; `none` when it has none. */
+  readonly health: HealthStatus;
+  /** The last five results of its health check, oldest first. */
+  readonly healthLog: readonly HealthResult[];
+  /** How often its health check has failed in a row. */
+  readonly failingStreak: number;
   /** The image's and its own. */
   readonly labels: Labels;
   /** What is published while it runs, with the real host ports. */
@@ -67,8 +76,10 @@ export function inspectRecord(
   state: State,
   endpoints: readonly EndpointView[],
   ports: readonly Required<PortMapping>[],
+  health: Health,
 ): ContainerInfo {
-  const ended = state.name === 'exited' ? state.ended : undefined;
+  const ended = state.name === 'exited' || state.name === 'restarting' ? state.ended : undefined;
+  const started = state.name === 'running' || state.name === 'paused' ? state.started : undefined;
   return Object.freeze({
     id: record.id,
     name: record.name,
@@ -77,10 +88,14 @@ export function inspectRecord(
     imageRef: record.image.ref,
     command: [...record.config.entrypoint, ...record.config.command],
     createdAt: new Date(record.createdAt),
-    startedAt: state.name === 'running' ? state.started.startedAt : ended?.startedAt,
+    startedAt: started?.startedAt ?? ended?.startedAt,
     finishedAt: ended?.finishedAt,
-    pid: state.name === 'running' ? state.started.pid : undefined,
-    exit: state.name === 'exited' ? statusOf(ended) : undefined,
+    pid: started?.pid,
+    exit: state.name === 'exited' || state.name === 'restarting' ? statusOf(ended) : undefined,
+    restartCount: started?.restarts ?? ended?.restarts ?? 0,
+    health: health.status,
+    healthLog: health.log,
+    failingStreak: health.failingStreak,
     labels: record.labels,
     ports,
     networks: Object.fromEntries(

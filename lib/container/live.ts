@@ -5,7 +5,7 @@ import { InvalidStateError, type ExitStatus } from '../errors.js';
 import { joinMonitor, type Ended, type MonitoredProcess, type Started } from '../runtime/monitor.js';
 import type { ContainerContext } from './context.js';
 import { eventOf, type ContainerRecord } from './record.js';
-import { readState, type State, type StatePaths } from './state.js';
+import { isFrozen, isUp, readState, type State, type StatePaths } from './state.js';
 
 /** A container that runs, with the conversation with its monitor. */
 export interface Running {
@@ -29,6 +29,8 @@ export class Live {
     return {
       runDir: join(this.#context.store.runRoot, 'c', id.slice(0, 12)),
       exitFiles: [this.#volatile(id), this.#context.records.directory(id)].map(path => join(path, 'exit.json')),
+      removing: join(this.#context.records.directory(id), 'removing'),
+      intent: join(this.#context.records.directory(id), 'intent.json'),
     };
   }
 
@@ -51,7 +53,13 @@ export class Live {
 
   state(id: string): State {
     const known = this.#running.get(id);
-    return known === undefined ? readState(this.paths(id)) : { name: 'running', started: known.started };
+    if (known === undefined) return readState(this.paths(id));
+    return { name: isFrozen(known.started) ? 'paused' : 'running', started: known.started };
+  }
+
+  /** Whether it has processes, or will have again in a moment. */
+  isUp(id: string): boolean {
+    return isUp(this.state(id));
   }
 
   /** From the moment it runs until its end has been told. */

@@ -45,6 +45,38 @@ export interface Attachment {
   readonly links?: readonly string[];
 }
 
+/**
+ * When a container is started again after it has ended by itself. `{onFailure: 3}`: after it failed, three times at most;
+ * `{onFailure: 0}`, or `'on-failure'`, however often. `unless-stopped` is `always`, but after a reboot one that was stopped stays so.
+ */
+export type RestartPolicy =
+  | 'no'
+  | 'always'
+  | 'unless-stopped'
+  | 'on-failure'
+  | {
+      /** So often at most; 0 for no limit. */
+      readonly onFailure: number;
+    };
+
+/** A command that is run in a container again and again, and tells by its exit code (0 or not) whether all is well. */
+export interface Healthcheck {
+  /** Words, or a line for the image's shell. Default: the image's. */
+  readonly command?: readonly string[] | string;
+  /** Between the end of one check and the next, in milliseconds. @defaultValue `30_000` */
+  readonly intervalMs?: number;
+  /** A check that takes longer has failed, and is killed; in milliseconds. @defaultValue `30_000` */
+  readonly timeoutMs?: number;
+  /** So many failures in a row make it unhealthy. @defaultValue `3` */
+  readonly retries?: number;
+  /** Failures do not count for so long after the start, in milliseconds. @defaultValue `0` */
+  readonly startPeriodMs?: number;
+  /** In place of `intervalMs` during the start period, until it is healthy; in milliseconds. @defaultValue `5_000` */
+  readonly startIntervalMs?: number;
+  /** What becomes of a container that turns unhealthy. @defaultValue `'none'` */
+  readonly onFailure?: 'none' | 'kill' | 'restart' | 'stop';
+}
+
 /** How the output of the first process is kept. */
 export type LogOptionsOnCreate =
   | {
@@ -198,6 +230,10 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly stopSignal?: NodeJS.Signals;
   /** Between the stop signal and SIGKILL, in milliseconds. @defaultValue `10_000` */
   readonly stopGraceMs?: number;
+  /** When it is started again after it has ended. Kept by its monitor, so also when this process is gone. @defaultValue `'no'` */
+  readonly restart?: RestartPolicy;
+  /** How to tell whether it is well; `false` for not at all. Fields that are left out are the image's. Default: the image's. */
+  readonly healthcheck?: Healthcheck | false;
   /** Whether the first process can be written to: see `attach`. @defaultValue `false` */
   readonly stdin?: boolean;
   /** How output is kept. @defaultValue `{driver: 'json-file'}` */

@@ -38,6 +38,26 @@ export interface Isolation {
   readonly annotations?: Labels;
 }
 
+/** When a container is started again: Docker's words, and how often at most (0: no limit). */
+export interface SettledRestart {
+  readonly name: 'always' | 'unless-stopped' | 'on-failure';
+  readonly maxRetries: number;
+}
+
+/** A health check, settled: the user's fields and else the image's. 0 stands for Docker's default, as in an image. */
+export interface SettledHealthcheck {
+  /** As Docker has it: `CMD` and words, or `CMD-SHELL` and a line. */
+  readonly test: readonly string[];
+  /** For `CMD-SHELL`. */
+  readonly shell: readonly string[];
+  readonly intervalMs: number;
+  readonly timeoutMs: number;
+  readonly retries: number;
+  readonly startPeriodMs: number;
+  readonly startIntervalMs: number;
+  readonly onFailure: 'none' | 'kill' | 'restart' | 'stop';
+}
+
 /** Everything that was decided when the container was created. Starting it reads nothing else. */
 export interface ContainerConfig extends Isolation {
   readonly entrypoint: readonly string[];
@@ -52,6 +72,12 @@ export interface ContainerConfig extends Isolation {
   readonly hostname: string;
   readonly stopSignal: NodeJS.Signals;
   readonly stopGraceMs: number;
+  /** The image or the user named the stop signal. */
+  readonly stopSignalGiven?: true;
+  /** Absent: `no`. */
+  readonly restart?: SettledRestart;
+  /** Absent: none. */
+  readonly healthcheck?: SettledHealthcheck;
   readonly mounts: readonly SettledMount[];
   readonly ports: readonly PortSpec[];
   readonly networkMode: NetworkMode;

@@ -4,6 +4,7 @@ import { resolvePorts } from '../network/exposed.js';
 import type { CreateContainerOptions } from './options.js';
 import type { ContainerConfig } from './record.js';
 import { resolveNetworks } from './resolve-networks.js';
+import { settleHealthcheck, settleRestart } from './settle.js';
 
 const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62})$/;
 const SYSCTL = /^(net\.|kernel\.(shm|msg|sem)|fs\.mqueue\.)[a-z0-9_.*/-]+$|^kernel\.sem$/;
@@ -36,6 +37,8 @@ export function resolveConfig(
   }
   const network = resolveNetworks('containers.create', options);
   const { ports, exposed } = resolvePorts('containers.create', options, image.ExposedPorts ?? []);
+  const restart = settleRestart(options, 'containers.create');
+  const healthcheck = settleHealthcheck(options.healthcheck, image, 'containers.create');
   return {
     entrypoint,
     command,
@@ -47,6 +50,9 @@ export function resolveConfig(
     stdin: options.stdin ?? false,
     hostname,
     stopSignal: options.stopSignal ?? stopSignalOf(image),
+    ...(options.stopSignal === undefined && !image.StopSignal ? {} : { stopSignalGiven: true as const }),
+    ...(restart === undefined ? {} : { restart }),
+    ...(healthcheck === undefined ? {} : { healthcheck }),
     stopGraceMs: options.stopGraceMs ?? DEFAULT_GRACE_MS,
     ports,
     exposed,

@@ -11,12 +11,20 @@ export interface Started {
   readonly monitor: number;
   readonly monitorStartTime: number;
   readonly startedAt: Date;
+  /** How often its monitor has started it again. */
+  readonly restarts: number;
+  /** The kernel's file that says whether it is frozen, and the line that says so. Absent where there is no freezer. */
+  readonly freezer?: { readonly path: string; readonly done: string };
 }
 
 /** How it ended, and when. */
 export interface Ended extends ExitStatus {
   readonly startedAt: Date;
   readonly finishedAt: Date;
+  /** How often its monitor had started it again. */
+  readonly restarts: number;
+  /** It is started again after so long. */
+  readonly restartInMs?: number;
 }
 
 /** The error fact of a start that failed. */
@@ -95,12 +103,15 @@ export async function joinMonitor(helper: Helper, socketPath: string): Promise<M
 
 /** Reads the fact, or the file in the run directory, that tells of a start. */
 export function toStarted(fact: Readonly<Record<string, unknown>>): Started {
+  const { freezer, frozen } = fact;
   return {
     pid: Number(fact['pid']),
     startTime: Number(fact['startTime']),
     monitor: Number(fact['monitor']),
     monitorStartTime: Number(fact['monitorStartTime']),
     startedAt: new Date(Number(fact['startedAtMs'] ?? Date.now())),
+    restarts: Number(fact['restarts'] ?? 0),
+    ...(typeof freezer === 'string' && typeof frozen === 'string' ? { freezer: { path: freezer, done: frozen } } : {}),
   };
 }
 
@@ -114,5 +125,7 @@ export function toEnded(fact: Readonly<Record<string, unknown>>): Ended {
     durationMs: Number(fact['durationMs']),
     startedAt: new Date(Number(fact['startedAtMs'] ?? 0)),
     finishedAt: new Date(Number(fact['finishedAtMs'] ?? Date.now())),
+    restarts: Number(fact['restarts'] ?? 0),
+    ...(fact['restartInMs'] === undefined ? {} : { restartInMs: Number(fact['restartInMs']) }),
   };
 }

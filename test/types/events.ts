@@ -20,6 +20,10 @@ export function everyEventIsKnown(event: EngineEvent): string {
       return event.name;
     case 'container:start':
       return String(event.pid);
+    case 'container:kill':
+      return event.signal;
+    case 'container:health':
+      return event.health;
     case 'container:exit':
       return String(event.status.exitCode);
     case 'image:pull':
@@ -34,6 +38,11 @@ export function everyEventIsKnown(event: EngineEvent): string {
       return event.oldName;
     case 'container:update':
     case 'container:remove':
+    case 'container:oom':
+    case 'container:stop':
+    case 'container:restart':
+    case 'container:pause':
+    case 'container:unpause':
       return event.image;
     case 'image:remove':
     case 'volume:create':

@@ -1,3 +1,4 @@
+import { signalNumber } from '../../runtime/signals.js';
 import type { EngineEvent } from '../../types.js';
 import type { Invocation } from '../command.js';
 import type { eventsFlags } from '../commands/system.js';
@@ -72,7 +73,8 @@ function toDocker(event: EngineEvent): DockerEvent {
   const at = event.time.getTime();
   return {
     Type: type,
-    Action: actions[event.type] ?? action,
+    // The result is part of Docker's word.
+    Action: event.type === 'container:health' ? `health_status: ${event.health}` : (actions[event.type] ?? action),
     Actor:
       event.type === 'warning'
         ? { ID: '', Attributes: { message: event.message } }
@@ -87,6 +89,8 @@ function attributes(event: Exclude<EngineEvent, { type: 'warning' }>): Record<st
   return {
     ...('name' in event ? { name: event.name } : {}),
     ...('ref' in event ? { name: event.ref } : {}),
+    ...('oldName' in event ? { oldName: event.oldName } : {}),
+    ...(event.type === 'container:kill' ? { signal: String(signalNumber(event.signal)) } : {}),
     ...('pid' in event ? { pid: String(event.pid) } : {}),
     ...('status' in event ? exitAttributes(event.status) : {}),
   };

@@ -110,20 +110,32 @@ function networksOf({ config }: ContainerRecord): string[] {
   return config.networkMode === 'networks' ? config.networks.map(({ network }) => network) : [config.networkMode];
 }
 
-/** `Up 2 minutes`, `Exited (0) 3 days ago`, `Created`. */
+/** `Up 2 minutes (healthy)`, `Exited (0) 3 days ago`, `Created`. */
 export function statusOf(info: ContainerInfo, now = Date.now()): string {
   const since = (then: Date | undefined): string => humanDuration(now - (then?.getTime() ?? now));
   switch (info.state) {
     case 'created':
       return 'Created';
     case 'running':
-      return `Up ${since(info.startedAt)}`;
+      return `Up ${since(info.startedAt)}${healthText(info)}`;
+    case 'paused':
+      return `Up ${since(info.startedAt)} (Paused)`;
+    case 'restarting':
     case 'exited': {
       // Without a status its monitor was killed, and it with it.
       const code = info.exit === undefined ? 137 : exitCodeOf(info.exit);
-      return `Exited (${code})${info.finishedAt === undefined ? '' : ` ${since(info.finishedAt)} ago`}`;
+      const word = info.state === 'exited' ? 'Exited' : 'Restarting';
+      return `${word} (${code})${info.finishedAt === undefined ? '' : ` ${since(info.finishedAt)} ago`}`;
     }
+    case 'removing':
+      return 'Removal In Progress';
+    case 'dead':
+      return 'Dead';
   }
+}
+
+function healthText({ health }: ContainerInfo): string {
+  return health === 'none' ? '' : health === 'starting' ? ' (health: starting)' : ` (${health})`;
 }
 
 /** As Go prints a time: `2026-01-31 10:00:00 +0000 UTC`. */
