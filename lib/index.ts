@@ -9,15 +9,20 @@ export type { ContainerInfo, ContainerState } from './container/inspect.js';
 export type { ContainerStats, NetworkCounters, StatsOptions, WatchStatsOptions } from './container/stats.js';
 export type { ProcessTable, TopOptions } from './container/top.js';
 export type {
+  AttachOptions,
   Attachment,
   CreateContainerOptions,
   DeviceMapping,
   ExecOptions,
+  FurtherProcessOptions,
   Healthcheck,
   IpcMode,
+  LogAttributes,
+  LogChunk,
   LogLine,
   LogOptions,
   LogOptionsOnCreate,
+  LogRotation,
   PidMode,
   ProcessOptions,
   RestartPolicy,

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs';
 
-import type { CreateContainerOptions, LogOptionsOnCreate } from '../container/options.js';
+import type { CreateContainerOptions } from '../container/options.js';
 import { parseSignal } from '../runtime/signals.js';
 import type { PlatformString, Resources } from '../types.js';
 import type { createFlags } from './commands/run-flags.js';
 import { BadValue, type Values } from './flags.js';
+import { toLogOptions } from './log-options.js';
 import { checkLabel, toPair } from './pairs.js';
 import { readEnvironment } from './env-file.js';
 import { networkOptions } from './network-options.js';
-import { parseBytes } from './units.js';
 import { UsageError } from './usage-error.js';
 
 type CreateFlags = Values<typeof createFlags>;
@@ -36,7 +36,7 @@ export function toCreateOptions(
     mounts: [...flags.volume, ...flags.mount, ...flags.tmpfs],
     ...networkOptions(flags),
     resources: resources(flags),
-    log: log(flags),
+    log: toLogOptions(flags['log-driver'], flags['log-opt']),
     platform: flags.platform as PlatformString | undefined,
   });
 }
@@ -122,25 +122,6 @@ function readProfile(path: string): object {
   } catch (error) {
     throw new UsageError(`parsing seccomp profile (${path}) failed: ${(error as Error).message}`);
   }
-}
-
-function log(flags: CreateFlags): LogOptionsOnCreate | undefined {
-  const driver = flags['log-driver'] ?? 'json-file';
-  if (driver === 'none') return { driver };
-  if (driver !== 'json-file')
-    throw new UsageError(`logging driver ${JSON.stringify(driver)} is not supported: it is json-file or none`);
-  const kept: { driver: 'json-file'; maxBytes?: number; maxFiles?: number } = { driver };
-  for (const [key, value] of flags['log-opt']) {
-    if (key === 'max-size') kept.maxBytes = asked('max-size', value, parseBytes);
-    else if (key === 'max-file') kept.maxFiles = asked('max-file', value, positive);
-    else throw new UsageError(`unknown log opt '${key}' for json-file log driver`);
-  }
-  return kept;
-}
-
-function positive(text: string): number {
-  if (!/^[1-9]\d*$/.test(text)) throw new BadValue(`${JSON.stringify(text)} is not 1 or more`);
-  return Number(text);
 }
 
 function asked<T>(option: string, value: string, parse: (value: string) => T): T {

@@ -3,6 +3,7 @@ import type { ContainerConfig, ContainerRecord } from '../container/record.js';
 import type { PortMapping } from '../network/ports.js';
 import type { Mount } from '../volume/mount.js';
 import { exitCodeOf } from './converse.js';
+import { toLogConfig } from './log-options.js';
 import { addressesOf } from './ports.js';
 
 /** What Docker prints where there is no time. */
@@ -33,7 +34,7 @@ export function toDockerContainer({
     Args: args,
     State: state(info),
     Image: info.image,
-    LogPath: config.log.driver === 'none' ? '' : logPath,
+    LogPath: config.log.driver === 'json-file' ? logPath : '',
     Name: `/${info.name}`,
     Platform: 'linux',
     HostConfig: hostConfig(record),
@@ -87,7 +88,7 @@ function hostConfig({ config, autoRemove }: ContainerRecord): Record<string, unk
   const orNull = (words: readonly string[]): readonly string[] | null => (words.length === 0 ? null : words);
   return {
     Binds: orNull(config.mounts.flatMap(bindText)),
-    LogConfig: { Type: log.driver, Config: log.driver === 'none' ? {} : logConfig(log) },
+    LogConfig: toLogConfig(log),
     NetworkMode: networkModeOf(config),
     PortBindings: bindings(
       config.ports.map(({ container, host, hostIp, protocol }) => ({ container, host: host[0], hostIp, protocol })),
@@ -130,13 +131,6 @@ function hostConfig({ config, autoRemove }: ContainerRecord): Record<string, unk
 function networkModeOf({ networkMode, networks, networkTarget }: ContainerConfig): string {
   if (networkMode === 'networks') return networks[0]?.network ?? 'none';
   return networkTarget === undefined ? networkMode : `${networkMode}:${networkTarget}`;
-}
-
-function logConfig(log: Extract<ContainerConfig['log'], { driver: 'json-file' }>): Record<string, string> {
-  return {
-    ...(log.maxBytes === undefined ? {} : { 'max-size': String(log.maxBytes) }),
-    ...(log.maxFiles === undefined ? {} : { 'max-file': String(log.maxFiles) }),
-  };
 }
 
 function securityOptions(config: ContainerConfig): string[] {

@@ -7,6 +7,7 @@ import type { AbortOptions } from '../types.js';
 import { abortable, sleep } from '../util/abort.js';
 import type { Containers } from './containers.js';
 import { inspectRecord, type ContainerInfo } from './inspect.js';
+import { isKept } from './log-config.js';
 import { readLog } from './logs.js';
 import type { ExecOptions, LogLine, LogOptions, SpawnOptions, StopOptions } from './options.js';
 import { collect, toProcess, type Process } from './process.js';
@@ -218,7 +219,7 @@ export class Container {
   /** The lines of its log, from the first one on. With `follow`, until it ends. */
   async *logs(options: LogOptions = {}): AsyncGenerator<LogLine, void, undefined> {
     const record = this.#record('container.logs');
-    if (record.config.log.driver === 'none') {
+    if (!isKept(record.config.log)) {
       throw new InvalidStateError({
         call: 'container.logs',
         kind: 'container',
@@ -231,7 +232,7 @@ export class Container {
     yield* readLog(
       {
         path: this.#home.logPath(record),
-        maxFiles: record.config.log.maxFiles ?? 1,
+        maxFiles: record.config.log.maxFiles,
         ended: async () => running?.monitored.holding(running.monitored.exited),
       },
       options,

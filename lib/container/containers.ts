@@ -11,7 +11,7 @@ import { createRecord } from './create.js';
 import { readHealth, type Health } from './health.js';
 import type { ContainerState, EndpointView } from './inspect.js';
 import { Live } from './live.js';
-import type { CreateContainerOptions, ProcessOptions } from './options.js';
+import type { CreateContainerOptions, FurtherProcessOptions } from './options.js';
 import { Observer } from './observer.js';
 import { eventOf, type ContainerRecord } from './record.js';
 import { cgroupsOf, execProcess, namespacesOf } from './spec.js';
@@ -172,7 +172,7 @@ export class Containers {
   async exec(
     record: ContainerRecord,
     command: readonly string[],
-    options: ProcessOptions & { readonly call: string; readonly stdin: boolean; readonly privileged?: boolean },
+    options: FurtherProcessOptions & { readonly call: string; readonly stdin: boolean },
   ): Promise<MonitoredProcess> {
     if (command.length === 0) throw new TypeError(`${options.call}: command: expected at least one word, got none`);
     const { started } = await this.live.require(record, options.call);

@@ -25,8 +25,8 @@ export async function* readLog(source: LogSource, options: LogOptions = {}): Asy
   for await (const text of rawLines(source, options)) {
     const line = parseLine(text);
     if (line === undefined) continue;
-    if (options.since !== undefined && line.time < options.since) continue;
-    if (options.until !== undefined && line.time > options.until) {
+    if (options.since !== undefined && line.time < new Date(Number(options.since))) continue;
+    if (options.until !== undefined && line.time > new Date(Number(options.until))) {
       if (options.follow === true) return;
       continue;
     }
@@ -161,6 +161,7 @@ function parseLine(text: string): LogLine | undefined {
     const partial = !entry.log.endsWith('\n');
     return {
       time: new Date(entry.time),
+      timestamp: entry.time,
       stream: entry.stream,
       text: partial ? entry.log : entry.log.slice(0, -1),
       partial,

@@ -1,4 +1,4 @@
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 
 import type { Image } from '../image/image.js';
 import type { PortMapping } from '../network/ports.js';
@@ -77,16 +77,50 @@ export interface Healthcheck {
   readonly onFailure?: 'none' | 'kill' | 'restart' | 'stop';
 }
 
-/** How the output of the first process is kept. */
+/** Which details of a container go into each entry of its log, as `attrs`; Docker's `--log-opt labels=…` and its like. */
+export interface LogAttributes {
+  /** Names of labels. */
+  readonly labels?: readonly string[];
+  /** Labels whose names match. */
+  readonly labelsPattern?: RegExp | string;
+  /** Names of environment variables. */
+  readonly env?: readonly string[];
+  /** Environment variables whose names match. */
+  readonly envPattern?: RegExp | string;
+  /** A text of one's own; `{{.Name}}`, `{{.ID}}`, `{{.FullID}}`, `{{.ImageName}}`, `{{.ImageID}}` and `{{.ImageFullID}}` stand for what they say. */
+  readonly tag?: string;
+}
+
+/** How much of a log is kept. */
+export interface LogRotation {
+  /** A file that has grown to this is rotated before the next line. Default: never, and 20 MiB with `local`. */
+  readonly maxBytes?: number;
+  /** Files that are kept when rotated, the current one included. Default: 1, and 5 with `local`. */
+  readonly maxFiles?: number;
+  /** Whether files are compressed when they are rotated. Needs `maxBytes` and two files or more. Default: `false`, and `true` with `local`. */
+  readonly compress?: boolean;
+}
+
+/**
+ * How the output of the first process is kept.
+ *
+ * - `json-file`: a file as Docker's driver of that name writes it. The default.
+ * - `local`: a smaller file in a format of its own, bounded by default.
+ * - `none`: not at all. It can be attached to.
+ * - `stream`: not on disk, but handed on to streams of this process: only with `lifetime: 'process'`. A stream that does not
+ *   take it holds the container back, as a pipe would.
+ */
 export type LogOptionsOnCreate =
+  | ({ readonly driver: 'json-file' } & LogRotation & LogAttributes)
+  | ({ readonly driver: 'local' } & LogRotation)
+  | { readonly driver: 'none' }
   | {
-      readonly driver: 'json-file';
-      /** A file that grows beyond this is rotated. Default: never. */
-      readonly maxBytes?: number;
-      /** Files that are kept when rotated. @defaultValue `1` */
-      readonly maxFiles?: number;
-    }
-  | { readonly driver: 'none' };
+      readonly driver: 'stream';
+      /** Where standard output goes, and standard error as well where `stderr` is not given. Neither is ended. */
+      readonly stdout: Writable;
+      /** Where standard error goes. */
+      readonly stderr?: Writable;
+    };
 
 /** A device of the host's that a container gets. */
 export interface DeviceMapping {
@@ -236,6 +270,8 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly healthcheck?: Healthcheck | false;
   /** Whether the first process can be written to: see `attach`. @defaultValue `false` */
   readonly stdin?: boolean;
+  /** Whether its standard input ends with what the first who attaches has to say, as `docker run -i`; the CLI asks. @internal */
+  readonly stdinOnce?: boolean;
   /** How output is kept. @defaultValue `{driver: 'json-file'}` */
   readonly log?: LogOptionsOnCreate;
   /** `process` ends with the process that created it, however that ends; `detached` runs on. @defaultValue `'process'` */
@@ -248,8 +284,19 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly pull?: 'always' | 'missing' | 'never';
 }
 
+/** What only a further process can have. */
+export interface FurtherProcessOptions extends ProcessOptions {
+  /** All capabilities there are. The seccomp filter stays, as with Docker. @defaultValue `false` */
+  readonly privileged?: boolean;
+  /**
+   * One pipe for both: what it writes to standard error comes on `stdout` as well, in exactly the order in which it was
+   * written, and `stderr` stays empty. @defaultValue `false`
+   */
+  readonly merged?: boolean;
+}
+
 /** How a command is run to its end. */
-export interface ExecOptions extends ProcessOptions, AbortOptions {
+export interface ExecOptions extends FurtherProcessOptions, AbortOptions {
   /** What it reads. Default: nothing, `/dev/null`. */
   readonly input?: string | Uint8Array | Readable;
   /** `false` returns a failed result instead of throwing `ExitError`. @defaultValue `true` */
@@ -259,11 +306,31 @@ export interface ExecOptions extends ProcessOptions, AbortOptions {
 }
 
 /** How a command is started. */
-export interface SpawnOptions extends ProcessOptions, AbortOptions {
+export interface SpawnOptions extends FurtherProcessOptions, AbortOptions {
   /** Whether its standard input is open. @defaultValue `true` */
   readonly stdin?: boolean;
-  /** All of Docker's capabilities and no seccomp filter. @defaultValue `false` */
-  readonly privileged?: boolean;
+  /** Keys that mean to leave it running: see `AttachOptions.detachKeys`. Default: none. */
+  readonly detachKeys?: string;
+}
+
+/** How one is connected to a container's first process, or to a further one. */
+export interface AttachOptions extends AbortOptions {
+  /** Whether what was written before comes first, out of the log, without a gap or a repetition. @defaultValue `false` */
+  readonly logs?: boolean;
+  /** Whether it can be written to, if it has a standard input at all. @defaultValue `true` */
+  readonly stdin?: boolean;
+  /** Both streams on `stdout`, in the order in which the monitor read them. @defaultValue `false` */
+  readonly merged?: boolean;
+  /**
+   * Keys that, written to `stdin`, mean to leave it running: they are not passed on, and `detached` resolves. Docker's
+   * notation: `ctrl-p,ctrl-q`, `ctrl-@`, `a,b`. Default: none.
+   */
+  readonly detachKeys?: string;
+  /**
+   * For how long this reader may hold the process back when it does not read, in milliseconds. Then it is let go, and its
+   * streams fail; the process and all other readers go on. @defaultValue `30_000`
+   */
+  readonly patienceMs?: number;
 }
 
 /** How `stop` goes about it. */
@@ -274,14 +341,14 @@ export interface StopOptions extends AbortOptions {
 
 /** Which lines, and until when. */
 export interface LogOptions extends AbortOptions {
-  /** Goes on until the container ends. @defaultValue `false` */
+  /** Goes on until the container ends; over rotations, and over restarts by its policy. @defaultValue `false` */
   readonly follow?: boolean;
-  /** Only the last so many. Default: all. */
+  /** Only the last so many of those that are there. Default: all. */
   readonly tail?: number;
-  /** Not those before. */
-  readonly since?: Date;
+  /** Not those before. A `bigint` is nanoseconds since 1970. */
+  readonly since?: Date | bigint;
   /** Not those after. */
-  readonly until?: Date;
+  readonly until?: Date | bigint;
   /** Only this one. Default: both. */
   readonly stream?: 'stdout' | 'stderr';
 }
@@ -290,10 +357,22 @@ export interface LogOptions extends AbortOptions {
 export interface LogLine {
   /** When the monitor read it. */
   readonly time: Date;
+  /** The same to the nanosecond, as it is in the log: RFC 3339, without zeros at the end. */
+  readonly timestamp: string;
   /** Where it was written to. */
   readonly stream: 'stdout' | 'stderr';
   /** UTF-8, without its newline. */
   readonly text: string;
   /** It was cut here, at 16 KiB or at the end of the output: no newline followed. */
   readonly partial: boolean;
+  /** What was asked for at creation: see {@link LogAttributes}. Absent where there is none. */
+  readonly attributes?: Readonly<Record<string, string>>;
+}
+
+/** A piece of output as it was written, newlines and all. */
+export interface LogChunk {
+  /** Where it was written to. */
+  readonly stream: 'stdout' | 'stderr';
+  /** Whole entries of the log, many at a time. */
+  readonly bytes: Buffer;
 }

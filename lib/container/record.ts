@@ -1,16 +1,8 @@
 import type { PortSpec } from '../network/ports.js';
 import type { ContainerEventBase, Digest, Labels, Resources } from '../types.js';
 import type { SettledMount } from '../volume/mounts.js';
-import type {
-  Attachment,
-  DeviceMapping,
-  IpcMode,
-  LogOptionsOnCreate,
-  PidMode,
-  TerminalSize,
-  Ulimit,
-  UlimitName,
-} from './options.js';
+import type { LogConfig } from './log-config.js';
+import type { Attachment, DeviceMapping, IpcMode, PidMode, TerminalSize, Ulimit, UlimitName } from './options.js';
 
 /** How a container is connected: to networks of its own, to the host's, to another container's, or to nothing. */
 export type NetworkMode = 'networks' | 'host' | 'none' | 'container' | 'ns';
@@ -69,6 +61,8 @@ export interface ContainerConfig extends Isolation {
   readonly tty: boolean;
   readonly terminalSize?: TerminalSize;
   readonly stdin: boolean;
+  /** Its standard input ends with what the first who attaches says. */
+  readonly stdinOnce?: boolean;
   readonly hostname: string;
   readonly stopSignal: NodeJS.Signals;
   readonly stopGraceMs: number;
@@ -102,7 +96,7 @@ export interface ContainerConfig extends Isolation {
   /** Ports that it offers, the image's too: `80/tcp`. */
   readonly exposed?: readonly string[];
   readonly publishAll?: boolean;
-  readonly log: LogOptionsOnCreate;
+  readonly log: LogConfig;
 }
 
 /** What every event of a container says of it. */

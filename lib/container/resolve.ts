@@ -1,6 +1,7 @@
 import type { ImageRunConfig } from '../oci/image-spec.js';
 import { parseSignal } from '../runtime/signals.js';
 import { resolvePorts } from '../network/exposed.js';
+import { resolveLog } from './log-config.js';
 import type { CreateContainerOptions } from './options.js';
 import type { ContainerConfig } from './record.js';
 import { resolveNetworks } from './resolve-networks.js';
@@ -48,6 +49,7 @@ export function resolveConfig(
     tty: options.tty ?? false,
     ...(options.terminalSize === undefined ? {} : { terminalSize: options.terminalSize }),
     stdin: options.stdin ?? false,
+    ...(options.stdinOnce === true ? { stdinOnce: true } : {}),
     hostname,
     stopSignal: options.stopSignal ?? stopSignalOf(image),
     ...(options.stopSignal === undefined && !image.StopSignal ? {} : { stopSignalGiven: true as const }),
@@ -70,7 +72,7 @@ export function resolveConfig(
     dns: options.dns ?? [],
     ...(options.dnsSearch === undefined ? {} : { dnsSearch: options.dnsSearch }),
     ...(options.dnsOptions === undefined ? {} : { dnsOptions: options.dnsOptions }),
-    log: options.log ?? { driver: 'json-file' },
+    log: resolveLog(options.log, options.lifetime),
   };
 }
 

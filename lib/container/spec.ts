@@ -19,8 +19,9 @@ import { attribute } from '../runtime/spec.js';
 import type { ContainerSpec, MountSpec, NamespaceKind, ProcessSpec, RootSpec } from '../runtime/spec.js';
 import { resolveUser, type ResolvedUser } from '../runtime/users.js';
 import type { ContainerContext } from './context.js';
+import { attributesText, isKept } from './log-config.js';
 import { hasOwnNetwork, type StartNetwork } from './network.js';
-import type { ProcessOptions } from './options.js';
+import type { FurtherProcessOptions, ProcessOptions } from './options.js';
 import type { ContainerRecord } from './record.js';
 
 interface SpecInput {
@@ -49,9 +50,7 @@ export async function buildSpec(
     lifetime: record.lifetime,
     runDir: input.runDir,
     exitFile: input.exitFile,
-    ...(config.log.driver === 'none'
-      ? {}
-      : { log: { path: input.logPath, maxBytes: config.log.maxBytes ?? 0, maxFiles: config.log.maxFiles ?? 1 } }),
+    ...(isKept(config.log) ? { log: { ...config.log, path: input.logPath, attributes: attributesText(record) } } : {}),
     attach: input.attach,
     namespaces: namespaces(record),
     joins: input.network.joins,
@@ -90,7 +89,7 @@ export function execProcess(
   context: ContainerContext,
   record: ContainerRecord,
   command: readonly string[],
-  options: ProcessOptions & { readonly call: string; readonly stdin: boolean; readonly privileged?: boolean },
+  options: FurtherProcessOptions & { readonly call: string; readonly stdin: boolean },
 ): ProcessSpec {
   return processOf(context, record, command, {
     ...options,
@@ -175,6 +174,7 @@ interface ProcessInput extends ProcessOptions {
   readonly cwd: string;
   readonly user: string;
   readonly privileged?: boolean;
+  readonly merged?: boolean;
   /** The container's own first process. */
   readonly first: boolean;
 }
@@ -192,8 +192,7 @@ function processOf(
     undefined,
     input.call,
   );
-  const seccomp =
-    input.privileged === true || config.seccomp === 'unconfined' ? undefined : filterOf(config.seccomp, sets);
+  const seccomp = config.seccomp === 'unconfined' ? undefined : filterOf(config.seccomp, sets);
   return {
     argv,
     env: environment(record, input, user),
@@ -208,6 +207,7 @@ function processOf(
     rlimits: [],
     ...(input.tty ? { tty: input.terminalSize ?? { rows: 24, columns: 80 } } : {}),
     stdin: input.stdin,
+    merged: input.merged === true,
     init: input.first && config.init,
   };
 }

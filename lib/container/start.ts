@@ -104,9 +104,12 @@ export class Starter {
   }
 }
 
-/** Where the log of a container is, named as Docker names it. */
+/** Where the log of a container is, named as Docker names it; in a format of our own, by a name of our own. */
 export function logPath({ records }: ContainerContext, record: ContainerRecord): string {
-  return join(records.directory(record.id), `${record.id}-json.log`);
+  return join(
+    records.directory(record.id),
+    record.config.log.driver === 'local' ? 'local.log' : `${record.id}-json.log`,
+  );
 }
 
 /** The real ports, as the monitor tells them; filled in while it starts. */

@@ -9,7 +9,10 @@ export function containerPlan(spec: ContainerSpec): Plan {
     .op('lifetime', spec.lifetime)
     .op('run-dir', spec.runDir)
     .op('exit-file', spec.exitFile);
-  if (spec.log !== undefined) plan.op('log', spec.log.path, spec.log.maxBytes, spec.log.maxFiles);
+  if (spec.log !== undefined) {
+    const { path, maxBytes, maxFiles, driver, compress, attributes } = spec.log;
+    plan.op('log', path, maxBytes, maxFiles, driver, compress ? 1 : 0, attributes);
+  }
   if (spec.attach) plan.op('attach');
   addCgroups(plan, spec);
   addNamespaces(plan, spec);
@@ -103,5 +106,6 @@ function addProcess(plan: Plan, process: ProcessSpec): void {
   for (const limit of process.rlimits) plan.op('rlimit', limit.resource, limit.soft, limit.hard, limit.what);
   if (process.tty !== undefined) plan.op('tty', process.tty.rows, process.tty.columns);
   if (process.stdin) plan.op('keep-stdin');
+  if (process.merged) plan.op('merged');
   if (process.init) plan.op('init');
 }

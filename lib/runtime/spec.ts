@@ -101,12 +101,26 @@ export interface ProcessSpec {
   readonly tty?: { readonly rows: number; readonly columns: number };
   /** Its standard input is a pipe from us; otherwise `/dev/null`. */
   readonly stdin: boolean;
+  /** Both its outputs are one pipe. */
+  readonly merged: boolean;
   /** A small PID 1 of ours in front of it. */
   readonly init: boolean;
 }
 
 /** An op of a helper's plan, as other layers hand it over: name and fields. */
 export type Op = readonly [name: string, ...fields: PlanField[]];
+
+/** A log as the monitor writes it. */
+export interface LogSpec {
+  readonly path: string;
+  readonly driver: 'json-file' | 'local';
+  /** 0: never rotated. */
+  readonly maxBytes: number;
+  readonly maxFiles: number;
+  readonly compress: boolean;
+  /** What stands in each entry as its `attrs`, as JSON; or nothing. */
+  readonly attributes: string;
+}
 
 /** A container, all questions answered: what the monitor carries out. Close to runtime-spec v1.3.0, config.md. */
 export interface ContainerSpec {
@@ -116,8 +130,8 @@ export interface ContainerSpec {
   readonly runDir: string;
   /** Where the monitor writes how it ended. */
   readonly exitFile: string;
-  /** Docker's json-file; absent for the driver `none`. */
-  readonly log?: { readonly path: string; readonly maxBytes: number; readonly maxFiles: number };
+  /** A log on disk; absent where none is kept. */
+  readonly log?: LogSpec;
   /** The starter wants the output on its connection, from the first byte. */
   readonly attach: boolean;
   readonly namespaces: readonly NamespaceKind[];

@@ -41,7 +41,6 @@ describe('flags become options', () => {
       mounts: [],
       ports: [],
       resources: {},
-      log: { driver: 'json-file' },
     });
   });
 
@@ -81,7 +80,7 @@ describe('flags become options', () => {
     ['--log-driver none', { log: { driver: 'none' } }],
     [
       '--log-opt max-size=10m --log-opt max-file=3',
-      { log: { driver: 'json-file', maxBytes: 10 * 2 ** 20, maxFiles: 3 } },
+      { log: { driver: 'json-file', maxBytes: 10_000_000, maxFiles: 3 } },
     ],
     [
       '-m 512m --memory-swap -1 --memory-reservation 256m',
@@ -137,10 +136,10 @@ describe('flags become options', () => {
     ['--security-opt seccomp=/no/such/file', 'opening seccomp profile (/no/such/file) failed: ENOENT'],
     ['--security-opt magic', 'Invalid --security-opt: "magic"'],
     ['--security-opt systempaths=unconfined', 'Invalid --security-opt: "systempaths=unconfined"'],
-    ['--log-driver syslog', 'logging driver "syslog" is not supported'],
+    ['--log-driver syslog', 'error looking up logging plugin syslog: plugin "syslog" not found'],
     ['--log-opt foo=1', "unknown log opt 'foo' for json-file log driver"],
     ['--log-opt max-size=x', "invalid value for max-size: invalid size: 'x'"],
-    ['--log-opt max-file=0', 'invalid value for max-file: "0" is not 1 or more'],
+    ['--log-opt max-file=0', 'max-file cannot be less than 1'],
     ['--network alias=x', 'no name set for network'],
     ['--network name=a,foo=b', 'invalid field key foo in --network name=a,foo=b'],
     ['--network name=a,gw-priority=x', 'invalid gw-priority (x)'],
