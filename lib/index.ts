@@ -46,7 +46,10 @@ export { Network, type NetworkInfo } from './network/network.js';
 export type { CreateNetworkOptions, Networks } from './network/networks.js';
 export type { PortMapping } from './network/ports.js';
 
-export { Registry, type BlobOptions, type CallOptions, type RegistryOptions } from './registry/registry.js';
+export { Registry } from './registry/registry.js';
+export type { BlobOptions, CallOptions, RegistryOptions } from './registry/options.js';
+export type { BlobContent, UploadOptions, UploadOutcome } from './registry/upload.js';
+export type { SearchResult } from './registry/search.js';
 export type { FetchedManifest } from './registry/manifest.js';
 export { dockerCredentials, type Credential, type CredentialProvider } from './registry/credentials.js';
 export type { Descriptor, Platform } from './oci/descriptor.js';

@@ -5,7 +5,8 @@ import { MAX_CONFIG_BYTES } from '../oci/image-spec.js';
 import { hostPlatform, parsePlatform } from '../oci/platform.js';
 import { parseReference } from '../oci/reference.js';
 import type { CredentialProvider } from '../registry/credentials.js';
-import { Registry, type RegistryOptions } from '../registry/registry.js';
+import type { RegistryOptions } from '../registry/options.js';
+import { Registry } from '../registry/registry.js';
 import type { Ref } from '../store/leases.js';
 import type { Store } from '../store/store.js';
 import type {

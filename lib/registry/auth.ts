@@ -2,9 +2,10 @@ import { ParseError, RegistryError } from '../errors.js';
 import { parseJson } from '../oci/json.js';
 import { abortable } from '../util/abort.js';
 
-import { isLoopback } from './address.js';
+import { addressesOf, isLoopback, isPrivateAddress } from './address.js';
 import { parseChallenges, type Challenge } from './challenge.js';
 import type { Credential, CredentialProvider } from './credentials.js';
+import type { Endpoint } from './endpoint.js';
 import { refusal } from './refusal.js';
 import type { Request, Response } from './transport.js';
 
@@ -17,13 +18,14 @@ const MARGIN_MS = 5_000;
 export interface AuthorizerOptions {
   /** As the user named it; what credentials are looked up by. */
   readonly host: string;
-  /** The registry's root. */
-  readonly base: URL;
+  readonly endpoint: Endpoint;
   readonly credentials: CredentialProvider | undefined;
   /** Sends one request, tried again where that helps, redirects not followed. */
   readonly send: (request: Request) => Promise<Response>;
   /** Fires when the registry is closed. */
   readonly closing: AbortSignal;
+  /** Asks for an identity token along with the token, as a log-in does. */
+  readonly offline: boolean;
 }
 
 interface Token {
@@ -44,6 +46,7 @@ export class Authorizer {
   #basic: string | undefined;
   #credential: Promise<Credential | undefined> | undefined;
   #authenticated = false;
+  #identityToken: string | undefined;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
@@ -52,6 +55,11 @@ export class Authorizer {
   /** Whether credentials were found, and so were part of whatever was refused. */
   get authenticated(): boolean {
     return this.#authenticated;
+  }
+
+  /** What a registry gave for the password, to be kept instead of it. */
+  get identityToken(): string | undefined {
+    return this.#identityToken;
   }
 
   /** What can be sent along without asking, from earlier answers. */
@@ -126,10 +134,17 @@ export class Authorizer {
   }
 
   async #fetchToken(challenge: Challenge, scope: string, call: string): Promise<string> {
-    const realm = trustedRealm(challenge.parameters['realm'] ?? '', this.#options, call);
+    const realm = await trustedRealm(challenge.parameters['realm'] ?? '', this.#options, call);
     const credential = await this.#lookUp(this.#options.closing);
     const request = tokenRequest(realm, challenge, scope, credential, { call, signal: this.#options.closing });
-    const response = await this.#options.send(request);
+    if (this.#options.offline && request.method === 'GET') {
+      request.url.searchParams.set('offline_token', 'true');
+      request.url.searchParams.set('client_id', 'tscontainer');
+    }
+    const { endpoint } = this.#options;
+    // On the registry's own host what holds for it; elsewhere nothing is to be waived.
+    const unverified = endpoint.unverified && request.url.host === endpoint.url.host;
+    const response = await this.#options.send({ ...request, unverified });
     if (response.status !== 200) {
       throw await refusal(response, { call, host: this.#options.host, authenticated: credential !== undefined });
     }
@@ -137,6 +152,7 @@ export class Authorizer {
     const text = json.maybe('token', v => v.string()) || json.maybe('access_token', v => v.string()) || '';
     if (!/^[\x21-\x7e]+$/.test(text))
       throw new ParseError({ call, source: realm.href, reason: 'the answer has no token' });
+    this.#identityToken = json.maybe('refresh_token', v => v.string()) || undefined;
     const seconds = json.maybe('expires_in', v => v.count()) || DEFAULT_EXPIRY_S;
     const header = `Bearer ${text}`;
     this.#tokens.set(scope, { header, goodUntil: Date.now() + seconds * 1000 - MARGIN_MS });
@@ -150,9 +166,11 @@ function basic({ username, password }: { username: string; password: string }): 
 
 /**
  * The token server is named by the registry, so it may be anywhere; but credentials travel in the clear only where the
- * user accepted that: on the same host as a registry that is itself reached by plain HTTP.
+ * user accepted that: on the same host as a registry that is itself reached by plain HTTP. And a registry of the world
+ * does not get to send us into our own network, where a request of ours may mean something (CVE-2020-15157 and its kin).
  */
-function trustedRealm(text: string, { base, host }: AuthorizerOptions, call: string): URL {
+async function trustedRealm(text: string, { endpoint, host }: AuthorizerOptions, call: string): Promise<URL> {
+  const base = endpoint.url;
   const refuse = (reason: string): never => {
     throw new RegistryError({
       call,
@@ -166,11 +184,20 @@ function trustedRealm(text: string, { base, host }: AuthorizerOptions, call: str
   if (!URL.canParse(text)) return refuse('which is not a URL');
   const realm = new URL(text);
   if (realm.username !== '' || realm.password !== '') return refuse('which has credentials in it');
+  if (realm.protocol !== 'https:' && realm.protocol !== 'http:') return refuse('which is not HTTP');
+  if (realm.hostname !== base.hostname && (await leadsInside(base, realm))) {
+    return refuse('which is in a private network, and the registry is not');
+  }
   if (realm.protocol === 'https:') return realm;
-  if (realm.protocol !== 'http:') return refuse('which is not HTTP');
   if (base.protocol !== 'http:') return refuse('which would send credentials unencrypted');
   const near = realm.hostname === base.hostname || (isLoopback(realm.hostname) && isLoopback(base.hostname));
   return near ? realm : refuse('which is another host, and unencrypted');
+}
+
+async function leadsInside(from: URL, to: URL): Promise<boolean> {
+  if (!(await addressesOf(to)).some(isPrivateAddress)) return false;
+  const own = await addressesOf(from);
+  return own.length > 0 && !own.some(isPrivateAddress);
 }
 
 function tokenRequest(
@@ -182,7 +209,7 @@ function tokenRequest(
 ): Request {
   const { service, scope: asked } = challenge.parameters;
   // What the registry asks for, and what we know that we shall need: a HEAD before a push asks for less than the push.
-  const scopes = [...new Set([...(asked ?? '').split(/\s+/), scope])].filter(part => part !== '');
+  const scopes = [...new Set([...(asked ?? '').split(/\s+/), ...scope.split(' ')])].filter(part => part !== '');
   if (credential?.type === 'token') return oauthRequest(realm, service, scopes, credential.identityToken, request);
   const url = new URL(realm);
   if (service !== undefined) url.searchParams.set('service', service);

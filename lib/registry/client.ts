@@ -3,6 +3,7 @@ import { sleep } from '../util/abort.js';
 
 import { Authorizer } from './auth.js';
 import type { CredentialProvider } from './credentials.js';
+import type { Endpoint } from './endpoint.js';
 import { isTransientStatus, waitBefore, type RetryPolicy } from './retry.js';
 import { isTransient, type Request, type Response, type Transport } from './transport.js';
 
@@ -11,12 +12,14 @@ const redirects = new Set([301, 302, 303, 307, 308]);
 
 export interface ClientOptions {
   readonly host: string;
-  readonly base: URL;
+  readonly endpoint: Endpoint;
   readonly transport: Transport;
   readonly credentials: CredentialProvider | undefined;
   readonly userAgent: string;
   readonly retry: RetryPolicy;
   readonly closing: AbortSignal;
+  /** See `Authorizer`. */
+  readonly offline?: boolean;
 }
 
 /** A request to the registry, which may lead elsewhere. */
@@ -35,6 +38,7 @@ export class Client {
     this.#options = options;
     this.#authorizer = new Authorizer({
       ...options,
+      offline: options.offline === true,
       send: request => this.#patiently(request, () => this.#send(request)),
     });
   }
@@ -42,6 +46,11 @@ export class Client {
   /** Credentials were found for this registry. */
   get authenticated(): boolean {
     return this.#authorizer.authenticated;
+  }
+
+  /** See `Authorizer`. */
+  get identityToken(): string | undefined {
+    return this.#authorizer.identityToken;
   }
 
   /**
@@ -75,7 +84,7 @@ export class Client {
     const known = this.#authorizer.known(request.scope);
     const response = await this.#follow(request, known);
     // A host that we were redirected to has no business asking for a log-in.
-    if (response.status !== 401 || response.url.origin !== this.#options.base.origin) return response;
+    if (response.status !== 401 || response.url.origin !== this.#options.endpoint.url.origin) return response;
     const authorization = await this.#authorizer.answer(response, request.scope, known, request);
     if (authorization === undefined) return response;
     await response.drain();
@@ -86,9 +95,10 @@ export class Client {
     let url = request.url;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       // What was meant for the registry goes nowhere else, not even to another port of its host.
-      const trusted = authorization !== undefined && url.origin === this.#options.base.origin;
-      const headers = { ...request.headers, ...(trusted && { authorization }) };
-      const response = await this.#send({ ...request, url, headers });
+      const own = url.origin === this.#options.endpoint.url.origin;
+      const headers = { ...request.headers, ...(own && authorization !== undefined && { authorization }) };
+      const unverified = own && this.#options.endpoint.unverified;
+      const response = await this.#send({ ...request, url, headers, unverified });
       const location = response.header('location');
       const readOnly = request.method === 'GET' || request.method === 'HEAD';
       if (!redirects.has(response.status) || location === undefined || !readOnly) return response;

@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
-import { errorCode, ParseError } from '../errors.js';
-import { parseJson, type Json } from '../oci/json.js';
+import { ParseError } from '../errors.js';
+import type { Json } from '../oci/json.js';
 import type { AbortOptions } from '../types.js';
 
-import { isHub } from './address.js';
+import { defaultConfigPath, findServer, helperFor, parseConfig, readConfig, serverKey } from './docker-config.js';
 
 /** What a registry is shown. */
 export type Credential =
@@ -32,21 +31,19 @@ export type CredentialProvider = (
   options: AbortOptions,
 ) => Promise<Credential | undefined> | Credential | undefined;
 
-const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 const CALL = 'dockerCredentials';
-/** Under this key Docker keeps the log-in for its Hub. */
-const HUB_KEY = 'https://index.docker.io/v1/';
 
 /**
  * Uses what `docker login` left: `~/.docker/config.json` (or the one in `DOCKER_CONFIG`, or `DOCKER_AUTH_CONFIG` itself) and
- * the credential helpers that it names. The file is read each time it is needed.
+ * the credential helpers that it names; and then what `podman login` left in its `auth.json`. The files are read each time
+ * they are needed.
  *
- * @param options.configPath - Another file.
+ * @param options.configPath - Another file, and no other.
  * @see {@link https://docs.docker.com/reference/cli/docker/login/#credential-stores | docker login, credential stores}
  */
 export function dockerCredentials(options: { readonly configPath?: string } = {}): CredentialProvider {
   return async (host, { signal } = {}) => {
-    const key = isHub(host) ? HUB_KEY : host;
+    const key = serverKey(host);
     for (const config of await readConfigs(options.configPath, signal)) {
       const helper = helperFor(config, key);
       const { askHelper } = await import('./credential-helper.js');
@@ -59,32 +56,29 @@ export function dockerCredentials(options: { readonly configPath?: string } = {}
 }
 
 async function readConfigs(configPath: string | undefined, signal: AbortSignal | undefined): Promise<Json[]> {
-  const configs: Json[] = [];
   const given = process.env['DOCKER_AUTH_CONFIG'];
-  if (configPath === undefined && given) configs.push(parse(Buffer.from(given), 'DOCKER_AUTH_CONFIG'));
-  const path = configPath ?? join(process.env['DOCKER_CONFIG'] || join(homedir(), '.docker'), 'config.json');
-  try {
-    configs.push(parse(await readFile(path, { signal }), path));
-  } catch (error) {
-    signal?.throwIfAborted();
-    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTDIR') throw error;
-    // Whoever never logged in has no such file.
-  }
-  return configs;
+  const inline = configPath === undefined && given ? [parseConfig(Buffer.from(given), 'DOCKER_AUTH_CONFIG', CALL)] : [];
+  const paths = configPath === undefined ? [defaultConfigPath(), ...podmanPaths()] : [configPath];
+  const read = await Promise.all(paths.map(path => readConfig(path, CALL, signal)));
+  return [...inline, ...read.filter(config => config !== undefined)];
 }
 
-function parse(bytes: Uint8Array, source: string): Json {
-  return parseJson(bytes, MAX_CONFIG_BYTES, { call: CALL, source });
-}
-
-/** The helper for one registry goes before the helper for all. */
-function helperFor(config: Json, key: string): string | undefined {
-  const own = config.maybe('credHelpers', helpers => find(helpers, key)?.string());
-  return own || config.maybe('credsStore', value => value.string()) || undefined;
+/** In the order in which podman looks; it reads Docker's own last, which is Docker's first. */
+function podmanPaths(): string[] {
+  const given = process.env['REGISTRY_AUTH_FILE'];
+  if (given) return [given];
+  const runtime = process.env['XDG_RUNTIME_DIR'] || (process.getuid?.() === 0 ? '/run' : undefined);
+  const own = process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config');
+  const uid = process.getuid?.() ?? 0;
+  return [
+    ...(runtime === undefined ? [] : [join(runtime, 'containers/auth.json')]),
+    join('/run/containers', String(uid), 'auth.json'),
+    join(own, 'containers/auth.json'),
+  ];
 }
 
 function inFile(config: Json, key: string): Credential | undefined {
-  const entry = config.maybe('auths', auths => find(auths, key));
+  const entry = config.maybe('auths', auths => findServer(auths, key));
   if (entry === undefined || !entry.present) return undefined;
   const identityToken = entry.maybe('identitytoken', value => value.string());
   if (identityToken) return { type: 'token', identityToken };
@@ -93,16 +87,6 @@ function inFile(config: Json, key: string): Credential | undefined {
   if (username && password) return { type: 'basic', username, password };
   const auth = entry.maybe('auth', value => value.string());
   return auth ? decode(auth, key) : undefined;
-}
-
-/** The exact key, or one that is the same host: people and tools write `https://host/`, `host/v2/` and so on. */
-function find(entries: Json, key: string): Json | undefined {
-  const all = entries.entries();
-  return (all.find(([name]) => name === key) ?? all.find(([name]) => hostOf(name) === hostOf(key)))?.[1];
-}
-
-function hostOf(key: string): string {
-  return key.replace(/^https?:\/\//, '').replace(/\/.*$/, '');
 }
 
 function decode(auth: string, key: string): Credential {

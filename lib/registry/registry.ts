@@ -1,60 +1,35 @@
 import type { Readable } from 'node:stream';
 
-import { ParseError } from '../errors.js';
-import { isIndex, type Descriptor } from '../oci/descriptor.js';
-import { algorithmOf, digester as newDigester, isDigest, parseDigest, type Digester } from '../oci/digest.js';
+import { errorCode, ParseError, type EngineError } from '../errors.js';
+import { isIndex, mediaTypes, type Descriptor } from '../oci/descriptor.js';
+import { algorithmOf, digester as newDigester, isDigest, parseDigest } from '../oci/digest.js';
 import { parseIndex } from '../oci/image-spec.js';
 import { choosePlatform } from '../oci/platform.js';
 import { isRepositoryPath, isTag } from '../oci/reference.js';
-import type { AbortOptions, Digest, PlatformString } from '../types.js';
+import type { Digest, PlatformString } from '../types.js';
 import { onAborted } from '../util/abort.js';
 
-import { registryUrl } from './address.js';
+import { isHub, registryUrls } from './address.js';
 import { openBlob } from './blob.js';
+import { certificateDirectories, readCertificates } from './certificates.js';
 import { Client, type RegistryRequest } from './client.js';
-import type { CredentialProvider } from './credentials.js';
+import { Endpoint } from './endpoint.js';
 import { manifestTypes, readHead, readManifest, type FetchedManifest } from './manifest.js';
+import type { BlobOptions, CallOptions, RegistryOptions } from './options.js';
+import { listReferrers, readSubject, referrersTag, withReferrer } from './referrers.js';
 import { refusal, type Asked } from './refusal.js';
 import type { RetryPolicy } from './retry.js';
-import { listTags, MAX_TAGS_BYTES } from './tags.js';
+import { MAX_SEARCH_BYTES, readSearch, searchUrl, type SearchResult } from './search.js';
+import { listNames, MAX_PAGE_BYTES } from './tags.js';
 import { Transport, type Response } from './transport.js';
-import { uploadBlob, uploadManifest, type Uploads } from './upload.js';
-
-/** How a registry is talked to. */
-export interface RegistryOptions {
-  /** Asked when the registry wants to know who we are. Left out: anonymous. */
-  readonly credentials?: CredentialProvider;
-  /** Plain HTTP. Default: only for 127.0.0.0/8, `::1` and `localhost`; `false` wants HTTPS there, too. */
-  readonly insecure?: boolean;
-  /** What the registry is told that we are. Default `tscontainer`. */
-  readonly userAgent?: string;
-  /** Connections to one host. Default `8`. */
-  readonly connections?: number;
-  /** How long a connection may take to come about. Default `15_000`. */
-  readonly connectTimeoutMs?: number;
-  /** How long an answer, or the next bytes of it, may take to come. Default `60_000`: a registry that mirrors another fetches first. */
-  readonly stallTimeoutMs?: number;
-  /** Further tries after a failure that may pass. Default `4`. */
-  readonly retries?: number;
-  /** Before the second try, doubled for each further one, where the registry does not say. Default `250`. */
-  readonly retryDelayMs?: number;
-}
-
-/** What every call takes. */
-export interface CallOptions extends AbortOptions {
-  /** The user's call, for messages, where it is not this one. @internal */
-  readonly call?: string;
-}
-
-/** How a blob is fetched. */
-export interface BlobOptions extends CallOptions {
-  /** Bytes that are there already: only the rest is asked for. Default `0`. */
-  readonly offset?: number;
-  /** Has seen the bytes before `offset`. Without it, the digest of a blob that is resumed is not checked here. */
-  readonly digester?: Digester;
-  /** `false` leaves the digest to the reader, who digests anyhow; the size is checked all the same. Default `true`. */
-  readonly verify?: boolean;
-}
+import {
+  uploadBlob,
+  uploadManifest,
+  type BlobContent,
+  type UploadOptions,
+  type UploadOutcome,
+  type Uploads,
+} from './upload.js';
 
 /**
  * One registry, asked over HTTP. Connections are kept for the next call and do not keep the process alive.
@@ -64,7 +39,7 @@ export interface BlobOptions extends CallOptions {
 export class Registry implements AsyncDisposable {
   /** As given: `ghcr.io`, `127.0.0.1:5000`. */
   readonly host: string;
-  readonly #base: URL;
+  readonly #endpoint: Endpoint;
   readonly #transport: Transport;
   readonly #client: Client;
   readonly #retry: RetryPolicy;
@@ -73,21 +48,42 @@ export class Registry implements AsyncDisposable {
   /** @throws `TypeError` when `host` is none. */
   constructor(host: string, options: RegistryOptions = {}) {
     this.host = host;
-    this.#base = registryUrl(host, options.insecure);
+    const urls = registryUrls(host, options.insecure);
+    const directories = options.certificates === undefined ? certificateDirectories() : [options.certificates];
     this.#retry = { retries: options.retries ?? 4, delayMs: options.retryDelayMs ?? 250 };
     this.#transport = new Transport({
       connections: options.connections ?? 8,
       connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
       stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
+      host: urls[0].host,
+      tls: () => readCertificates(host, directories) ?? readCertificates(urls[0].host, directories),
     });
+    this.#endpoint = new Endpoint(urls, request => this.#transport.send(request), this.#closing.signal);
     this.#client = new Client({
       host,
-      base: this.#base,
+      endpoint: this.#endpoint,
       transport: this.#transport,
       credentials: options.credentials,
       userAgent: options.userAgent ?? 'tscontainer',
       retry: this.#retry,
       closing: this.#closing.signal,
+      offline: options.offline === true,
+    });
+  }
+
+  /**
+   * Asks whether it is a registry, and lets us in: what `docker login` does.
+   *
+   * @returns An identity token where the registry gives one, to be kept instead of the password.
+   * @throws {@link RegistryError}, {@link NetworkError}.
+   */
+  async check(options: CallOptions = {}): Promise<{ readonly identityToken?: string }> {
+    const { call = 'registry.check' } = options;
+    return this.#call(call, options.signal, async signal => {
+      const url = new URL('v2/', this.#endpoint.url);
+      await (await this.#expect(200, { call, method: 'GET', url, scope: '', signal })).drain();
+      const { identityToken } = this.#client;
+      return identityToken === undefined ? {} : { identityToken };
     });
   }
 
@@ -146,6 +142,7 @@ export class Registry implements AsyncDisposable {
       throw new TypeError(`${call}: expected an offset between 0 and ${descriptor.size}, got ${offset}`);
     }
     this.#checkOpen(call);
+    await this.#endpoint.settle(options.signal);
     const name = this.#name(repository, descriptor.digest);
     const fresh = offset === 0 ? newDigester(algorithmOf(descriptor.digest)) : undefined;
     return openBlob({
@@ -165,34 +162,109 @@ export class Registry implements AsyncDisposable {
   tags(repository: string, options: CallOptions = {}): AsyncIterable<string> {
     const { call = 'registry.tags' } = options;
     const missing = { kind: 'image' as const, ref: `${this.host}/${repository}` };
-    return listTags(call, this.#url(repository, 'tags/list?n=1000', call), url =>
-      this.#call(call, options.signal, async signal => {
-        const request = { call, method: 'GET' as const, url, scope: pullScope(repository), signal };
-        const response = await this.#expect(200, request, missing);
-        return { bytes: await response.bytes(MAX_TAGS_BYTES), link: response.header('link') };
+    const first = (): URL => this.#url(repository, 'tags/list?n=1000', call);
+    first();
+    return this.#names('tags', first, { call, scope: pullScope(repository), signal: options.signal, missing });
+  }
+
+  /** The repositories of a registry that tells: Docker Hub and other large ones do not. */
+  catalog(options: CallOptions = {}): AsyncIterable<string> {
+    const { call = 'registry.catalog' } = options;
+    const first = (): URL => new URL('v2/_catalog?n=1000', this.#endpoint.url);
+    return this.#names('repositories', first, { call, scope: 'registry:catalog:*', signal: options.signal });
+  }
+
+  #names(
+    key: 'tags' | 'repositories',
+    first: () => URL,
+    about: { call: string; scope: string; signal: AbortSignal | undefined; missing?: Asked['missing'] },
+  ): AsyncIterable<string> {
+    const { call, scope, missing } = about;
+    const settled = async (): Promise<URL> => {
+      await this.#endpoint.settle(about.signal);
+      return first();
+    };
+    return listNames(key, call, settled, url =>
+      this.#call(call, about.signal, async signal => {
+        const response = await this.#expect(200, { call, method: 'GET', url, scope, signal }, missing);
+        return { bytes: await response.bytes(MAX_PAGE_BYTES), link: response.header('link') };
       }),
     );
   }
 
   /**
-   * Uploads a blob in one piece, unless it is there already.
+   * Looks for images by a word: Docker Hub can, and registries that have its first search.
    *
+   * @param options.limit - At most so many, from 1 to 100. Default `25`, as Docker.
+   */
+  async search(term: string, options: CallOptions & { readonly limit?: number } = {}): Promise<SearchResult[]> {
+    const { call = 'registry.search', limit = 25 } = options;
+    return this.#call(call, options.signal, async signal => {
+      const base = isHub(this.host) ? new URL('https://index.docker.io/') : this.#endpoint.url;
+      const url = searchUrl(base, term, limit, call);
+      const headers = { accept: 'application/json' };
+      const response = await this.#expect(200, { call, method: 'GET', url, headers, scope: '', signal });
+      return readSearch(await response.bytes(MAX_SEARCH_BYTES), { call, source: url.href });
+    });
+  }
+
+  /**
+   * What refers to an image: signatures, attestations, lists of what is in it. Where the registry keeps no such list, the tag
+   * is read under which clients keep one.
+   *
+   * @param options.artifactType - Only what is of this kind.
+   */
+  async referrers(
+    repository: string,
+    digest: Digest,
+    options: CallOptions & { readonly artifactType?: string } = {},
+  ): Promise<Descriptor[]> {
+    const { call = 'registry.referrers', artifactType } = options;
+    return this.#call(call, options.signal, async signal => {
+      const first = this.#url(repository, `referrers/${parseDigest(digest, { call })}`, call);
+      if (artifactType !== undefined) first.searchParams.set('artifactType', artifactType);
+      const headers = { accept: mediaTypes.ociIndex };
+      const ask = async (url: URL): Promise<Response | undefined> => {
+        const response = await this.#client.request({
+          call,
+          method: 'GET',
+          url,
+          headers,
+          scope: pullScope(repository),
+          signal,
+        });
+        if (response.status === 200) return response;
+        if (response.status !== 404) throw await this.#refused(response, call);
+        await response.drain();
+        return undefined;
+      };
+      const manifest = (tag: string): Promise<Uint8Array | undefined> => this.#maybe(repository, tag, { call, signal });
+      return listReferrers({ call, digest, artifactType, first, ask, manifest });
+    });
+  }
+
+  /**
+   * Uploads a blob, unless it is there already.
+   *
+   * @param content - Bytes, a stream, or a function that opens it at an offset: what can be opened again survives connections
+   * that are cut, and goes on where it was.
    * @throws {@link RegistryError}, {@link NetworkError}.
    */
   async putBlob(
     repository: string,
     descriptor: Descriptor,
-    content: Readable | Uint8Array,
-    options: CallOptions = {},
-  ): Promise<void> {
+    content: BlobContent,
+    options: CallOptions & UploadOptions = {},
+  ): Promise<UploadOutcome> {
     const { call = 'registry.putBlob' } = options;
-    await this.#call(call, options.signal, signal =>
-      uploadBlob(this.#uploads(repository, call, signal), descriptor, content),
+    return this.#call(call, options.signal, signal =>
+      uploadBlob(this.#uploads(repository, call, signal), descriptor, content, options),
     );
   }
 
   /**
-   * Uploads a manifest or an index under a tag or its digest.
+   * Uploads a manifest or an index under a tag or its digest. What it refers to, if anything, will list it: where the
+   * registry does not see to that, the tag is written that stands in for the list.
    *
    * @returns What was uploaded.
    * @throws {@link IntegrityError} when the registry says that it has got something else.
@@ -207,9 +279,68 @@ export class Registry implements AsyncDisposable {
   ): Promise<Descriptor> {
     const { call = 'registry.putManifest' } = options;
     checkRef(ref, call);
-    return this.#call(call, options.signal, signal =>
-      uploadManifest(this.#uploads(repository, call, signal), ref, mediaType, bytes),
-    );
+    return this.#call(call, options.signal, async signal => {
+      const uploads = this.#uploads(repository, call, signal);
+      const { descriptor, subject } = await uploadManifest(uploads, ref, mediaType, bytes);
+      const about = subject === undefined ? readSubject(bytes, descriptor, call) : undefined;
+      if (about !== undefined) {
+        const tag = referrersTag(about.subject);
+        const index = withReferrer(await this.#maybe(repository, tag, { call, signal }), about.referrer, call);
+        if (index !== undefined) await uploadManifest(uploads, tag, mediaTypes.ociIndex, index);
+      }
+      return descriptor;
+    });
+  }
+
+  /**
+   * Deletes a manifest by its digest, with all its tags, or a tag alone, where the registry can.
+   *
+   * @throws {@link NotFoundError} when it is not there, {@link RegistryError} when the registry deletes nothing.
+   */
+  async deleteManifest(repository: string, ref: string, options: CallOptions = {}): Promise<void> {
+    const { call = 'registry.deleteManifest' } = options;
+    checkRef(ref, call);
+    await this.#delete(repository, `manifests/${ref}`, call, options.signal, {
+      kind: 'image',
+      ref: this.#name(repository, ref),
+    });
+  }
+
+  /**
+   * Deletes a blob from a repository. Manifests that need it are not asked.
+   *
+   * @throws {@link NotFoundError} when it is not there, {@link RegistryError} when the registry deletes nothing.
+   */
+  async deleteBlob(repository: string, digest: Digest, options: CallOptions = {}): Promise<void> {
+    const { call = 'registry.deleteBlob' } = options;
+    await this.#delete(repository, `blobs/${parseDigest(digest, { call })}`, call, options.signal, {
+      kind: 'blob',
+      ref: this.#name(repository, digest),
+    });
+  }
+
+  async #delete(
+    repository: string,
+    path: string,
+    call: string,
+    caller: AbortSignal | undefined,
+    missing: Asked['missing'],
+  ): Promise<void> {
+    await this.#call(call, caller, async signal => {
+      const url = this.#url(repository, path, call);
+      const scope = `repository:${repository}:delete`;
+      await (await this.#expect([200, 202, 204], { call, method: 'DELETE', url, scope, signal }, missing)).drain();
+    });
+  }
+
+  /** A manifest's bytes, `undefined` when there is none. */
+  async #maybe(repository: string, ref: string, options: CallOptions): Promise<Uint8Array | undefined> {
+    try {
+      return (await this.manifest(repository, ref, options)).bytes;
+    } catch (error) {
+      if (errorCode(error) === 'CTR_NOT_FOUND') return undefined;
+      throw error;
+    }
   }
 
   /** Ends what is under way, with an `AbortError`, and closes all connections. */
@@ -264,8 +395,12 @@ export class Registry implements AsyncDisposable {
   ): Promise<Response> {
     const response = await this.#client.request(request);
     if ([statuses].flat().includes(response.status)) return response;
+    throw await this.#refused(response, request.call, missing);
+  }
+
+  #refused(response: Response, call: string, missing?: Asked['missing']): Promise<EngineError> {
     const { authenticated } = this.#client;
-    throw await refusal(response, { call: request.call, host: this.host, authenticated, ...(missing && { missing }) });
+    return refusal(response, { call, host: this.host, authenticated, ...(missing && { missing }) });
   }
 
   #uploads(repository: string, call: string, signal: AbortSignal): Uploads {
@@ -274,6 +409,7 @@ export class Registry implements AsyncDisposable {
       root: this.#url(repository, '', call),
       scope: `repository:${repository}:pull,push`,
       signal,
+      retry: this.#retry,
       request: request => this.#client.request(request),
       expect: (statuses, request) => this.#expect(statuses, request),
     };
@@ -285,6 +421,7 @@ export class Registry implements AsyncDisposable {
     const controller = new AbortController();
     const offs = [caller, this.#closing.signal].map(signal => onAborted(signal, reason => controller.abort(reason)));
     try {
+      await this.#endpoint.settle(controller.signal);
       return await work(controller.signal);
     } finally {
       offs.forEach(off => off());
@@ -296,7 +433,7 @@ export class Registry implements AsyncDisposable {
   }
 
   #url(repository: string, rest: string, call: string): URL {
-    if (isRepositoryPath(repository)) return new URL(`v2/${repository}/${rest}`, this.#base);
+    if (isRepositoryPath(repository)) return new URL(`v2/${repository}/${rest}`, this.#endpoint.url);
     const source = JSON.stringify(repository.slice(0, 300));
     throw new ParseError({ call, source, reason: 'is not a repository name' });
   }

@@ -4,6 +4,7 @@ import type { Dispatcher } from 'undici';
 
 import { errorCode, LimitError, NetworkError } from '../errors.js';
 
+import { withUsualAuthorities, type TlsOptions } from './certificates.js';
 import { proxyFor } from './proxy.js';
 
 /** One HTTP request; redirects, retries and log-ins are others' business. */
@@ -15,6 +16,8 @@ export interface Request {
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array | Readable;
   readonly signal: AbortSignal;
+  /** Whoever the certificate of the registry itself was signed by will do. Never for another host. */
+  readonly unverified?: boolean;
 }
 
 /** The answer. One of `chunks`, `bytes`, `drain` and `discard` must be called, or its connection stays taken. */
@@ -41,6 +44,10 @@ export interface TransportOptions {
   readonly connectTimeoutMs: number;
   /** How long an answer, or the next piece of it, may take to come. */
   readonly stallTimeoutMs: number;
+  /** `host:port` of the registry. Who we are is shown to it alone. */
+  readonly host: string;
+  /** Read when the first connection is made. */
+  readonly tls?: () => TlsOptions | undefined;
 }
 
 /** What is left of a body that nobody wants: read when it is less than this, else the connection is closed. */
@@ -53,7 +60,7 @@ const KEEP_ALIVE_MS = 10_000;
  */
 export class Transport {
   readonly #options: TransportOptions;
-  /** By proxy; the empty key is for none. */
+  /** By proxy, and by what TLS is told; the empty key is for neither. */
   readonly #dispatchers = new Map<string, Promise<Dispatcher>>();
 
   constructor(options: TransportOptions) {
@@ -66,7 +73,7 @@ export class Transport {
    */
   async send(request: Request): Promise<Response> {
     request.signal.throwIfAborted();
-    const dispatcher = await this.#dispatcher(request.url);
+    const dispatcher = await this.#dispatcher(request);
     try {
       const answer = await dispatcher.request({
         origin: request.url.origin,
@@ -88,19 +95,25 @@ export class Transport {
     await Promise.all([...this.#dispatchers.values()].map(async dispatcher => (await dispatcher).destroy()));
   }
 
-  #dispatcher(url: URL): Promise<Dispatcher> {
+  #dispatcher({ url, unverified = false }: Request): Promise<Dispatcher> {
     const proxy = proxyFor(url);
-    const key = proxy?.href ?? '';
+    const own = url.host === this.#options.host;
+    const key = [proxy?.href ?? '', own && url.protocol === 'https:' ? `own ${unverified}` : ''].join(' ').trim();
     const known = this.#dispatchers.get(key);
     if (known !== undefined) return known;
-    const fresh = connect(this.#options, proxy);
+    const fresh = connect(this.#options, proxy, { own, unverified: own && unverified });
     this.#dispatchers.set(key, fresh);
     return fresh;
   }
 }
 
-async function connect(options: TransportOptions, proxy: URL | undefined): Promise<Dispatcher> {
+async function connect(
+  options: TransportOptions,
+  proxy: URL | undefined,
+  { own, unverified }: { readonly own: boolean; readonly unverified: boolean },
+): Promise<Dispatcher> {
   const { Agent, ProxyAgent } = await import('undici');
+  const tls = tlsOf(options, own, unverified);
   const settings = {
     connections: options.connections,
     keepAliveTimeout: KEEP_ALIVE_MS,
@@ -109,13 +122,28 @@ async function connect(options: TransportOptions, proxy: URL | undefined): Promi
     // Ours, in `chunks`: undici's also runs while the reader is slow.
     bodyTimeout: 0,
     autoSelectFamily: true,
-    connect: { timeout: options.connectTimeoutMs },
+    connect: { timeout: options.connectTimeoutMs, ...tls },
   };
   if (proxy === undefined) return new Agent(settings);
   const { username, password } = proxy;
   const login = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
   const uri = `${proxy.protocol}//${proxy.host}`;
-  return new ProxyAgent({ ...settings, uri, ...(username !== '' && { token: `Basic ${login}` }) });
+  return new ProxyAgent({
+    ...settings,
+    uri,
+    requestTls: { timeout: options.connectTimeoutMs, ...tls },
+    ...(username !== '' && { token: `Basic ${login}` }),
+  });
+}
+
+/** A registry's own authority may also have signed for where it sends us; who we are is for the registry alone. */
+function tlsOf(options: TransportOptions, own: boolean, unverified: boolean): object {
+  const { ca = [], cert = [], key = [] } = options.tls?.() ?? {};
+  return {
+    ...(ca.length > 0 && { ca: withUsualAuthorities(ca) }),
+    ...(own && cert.length > 0 && { cert: [...cert], key: [...key] }),
+    ...(unverified && { rejectUnauthorized: false }),
+  };
 }
 
 class Answer implements Response {
@@ -247,7 +275,7 @@ function diagnose(code: string | undefined): Diagnosis {
   if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code)) {
     return {
       reason: `its certificate is not trusted (${code})`,
-      remedy: 'Point NODE_EXTRA_CA_CERTS at the authority that signed it',
+      remedy: 'Point NODE_EXTRA_CA_CERTS at the authority that signed it, or put it into certs.d',
       lasting: true,
     };
   }

@@ -2,7 +2,9 @@ import { afterEach, describe, expect, jest, test } from '@jest/globals';
 
 import { Authorizer } from '../../lib/registry/auth.js';
 import type { Credential, CredentialProvider } from '../../lib/registry/credentials.js';
-import { Registry, type RegistryOptions } from '../../lib/registry/registry.js';
+import { Endpoint } from '../../lib/registry/endpoint.js';
+import type { RegistryOptions } from '../../lib/registry/options.js';
+import { Registry } from '../../lib/registry/registry.js';
 import type { Request, Response } from '../../lib/registry/transport.js';
 import { TestRegistry, type AuthOptions } from '../support/registry.js';
 
@@ -230,9 +232,10 @@ describe('credentials are sent to no token server', () => {
     const base = new URL(registry);
     const subject = new Authorizer({
       host: base.host,
-      base,
+      endpoint: new Endpoint([base], () => Promise.reject(new TypeError('not asked')), signal),
       credentials: () => ada,
       closing: signal,
+      offline: false,
       send: async request => {
         sent.push(request);
         return reply(request.url, 200, Buffer.from('{"token":"t"}'));

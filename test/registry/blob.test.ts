@@ -7,7 +7,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
 import type { Descriptor } from '../../lib/oci/descriptor.js';
 import { digester, sha256 } from '../../lib/oci/digest.js';
-import { Registry, type BlobOptions, type RegistryOptions } from '../../lib/registry/registry.js';
+import type { BlobOptions, RegistryOptions } from '../../lib/registry/options.js';
+import { Registry } from '../../lib/registry/registry.js';
 import { TestRegistry, type Fault } from '../support/registry.js';
 
 const MIB = 1024 * 1024;

@@ -5,7 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { NotFoundError, RegistryError } from '../../lib/errors.js';
 import { mediaTypes } from '../../lib/oci/descriptor.js';
 import { sha256 } from '../../lib/oci/digest.js';
-import { Registry, type RegistryOptions } from '../../lib/registry/registry.js';
+import type { RegistryOptions } from '../../lib/registry/options.js';
+import { Registry } from '../../lib/registry/registry.js';
 import { TestRegistry, type Fault, type TestImage } from '../support/registry.js';
 
 let server: TestRegistry;
