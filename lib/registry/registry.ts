@@ -1,35 +1,24 @@
 import type { Readable } from 'node:stream';
 
-import { errorCode, ParseError, type EngineError } from '../errors.js';
+import { errorCode, ParseError } from '../errors.js';
 import { isIndex, mediaTypes, type Descriptor } from '../oci/descriptor.js';
 import { algorithmOf, digester as newDigester, isDigest, parseDigest } from '../oci/digest.js';
 import { parseIndex } from '../oci/image-spec.js';
 import { choosePlatform } from '../oci/platform.js';
-import { isRepositoryPath, isTag } from '../oci/reference.js';
+import { isTag } from '../oci/reference.js';
 import type { Digest, PlatformString } from '../types.js';
-import { onAborted } from '../util/abort.js';
 
-import { isHub, registryUrls } from './address.js';
+import { isHub } from './address.js';
 import { openBlob } from './blob.js';
-import { certificateDirectories, readCertificates } from './certificates.js';
-import { Client, type RegistryRequest } from './client.js';
-import { Endpoint } from './endpoint.js';
+import type { RegistryRequest } from './client.js';
+import { Connection } from './connection.js';
 import { manifestTypes, readHead, readManifest, type FetchedManifest } from './manifest.js';
 import type { BlobOptions, CallOptions, RegistryOptions } from './options.js';
 import { listReferrers, readSubject, referrersTag, withReferrer } from './referrers.js';
-import { refusal, type Asked } from './refusal.js';
-import type { RetryPolicy } from './retry.js';
+import type { Asked } from './refusal.js';
 import { MAX_SEARCH_BYTES, readSearch, searchUrl, type SearchResult } from './search.js';
-import { listNames, MAX_PAGE_BYTES } from './tags.js';
-import { Transport, type Response } from './transport.js';
-import {
-  uploadBlob,
-  uploadManifest,
-  type BlobContent,
-  type UploadOptions,
-  type UploadOutcome,
-  type Uploads,
-} from './upload.js';
+import type { Response } from './transport.js';
+import { uploadBlob, uploadManifest, type BlobContent, type UploadOptions, type UploadOutcome } from './upload.js';
 
 /**
  * One registry, asked over HTTP. Connections are kept for the next call and do not keep the process alive.
@@ -39,36 +28,12 @@ import {
 export class Registry implements AsyncDisposable {
   /** As given: `ghcr.io`, `127.0.0.1:5000`. */
   readonly host: string;
-  readonly #endpoint: Endpoint;
-  readonly #transport: Transport;
-  readonly #client: Client;
-  readonly #retry: RetryPolicy;
-  readonly #closing = new AbortController();
+  readonly #connection: Connection;
 
   /** @throws `TypeError` when `host` is none. */
   constructor(host: string, options: RegistryOptions = {}) {
     this.host = host;
-    const urls = registryUrls(host, options.insecure);
-    const directories = options.certificates === undefined ? certificateDirectories() : [options.certificates];
-    this.#retry = { retries: options.retries ?? 4, delayMs: options.retryDelayMs ?? 250 };
-    this.#transport = new Transport({
-      connections: options.connections ?? 8,
-      connectTimeoutMs: options.connectTimeoutMs ?? 15_000,
-      stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
-      host: urls[0].host,
-      tls: () => readCertificates(host, directories) ?? readCertificates(urls[0].host, directories),
-    });
-    this.#endpoint = new Endpoint(urls, request => this.#transport.send(request), this.#closing.signal);
-    this.#client = new Client({
-      host,
-      endpoint: this.#endpoint,
-      transport: this.#transport,
-      credentials: options.credentials,
-      userAgent: options.userAgent ?? 'tscontainer',
-      retry: this.#retry,
-      closing: this.#closing.signal,
-      offline: options.offline === true,
-    });
+    this.#connection = new Connection(host, options);
   }
 
   /**
@@ -79,10 +44,10 @@ export class Registry implements AsyncDisposable {
    */
   async check(options: CallOptions = {}): Promise<{ readonly identityToken?: string }> {
     const { call = 'registry.check' } = options;
-    return this.#call(call, options.signal, async signal => {
-      const url = new URL('v2/', this.#endpoint.url);
-      await (await this.#expect(200, { call, method: 'GET', url, scope: '', signal })).drain();
-      const { identityToken } = this.#client;
+    return this.#connection.call(call, options.signal, async signal => {
+      const url = new URL('v2/', this.#connection.endpoint.url);
+      await (await this.#connection.expect(200, { call, method: 'GET', url, scope: '', signal })).drain();
+      const { identityToken } = this.#connection.client;
       return identityToken === undefined ? {} : { identityToken };
     });
   }
@@ -104,7 +69,7 @@ export class Registry implements AsyncDisposable {
     if (found !== undefined) return found;
     const { descriptor, bytes } = await this.manifest(repository, ref, { ...options, call });
     if (platform === undefined || !isIndex(descriptor.mediaType)) return descriptor;
-    const name = this.#name(repository, ref);
+    const name = this.#connection.name(repository, ref);
     return choosePlatform(parseIndex(bytes, { call, source: name }, descriptor.mediaType), platform, {
       call,
       ref: name,
@@ -121,10 +86,14 @@ export class Registry implements AsyncDisposable {
    */
   async manifest(repository: string, ref: string, options: CallOptions = {}): Promise<FetchedManifest> {
     const { call = 'registry.manifest' } = options;
-    const name = this.#name(repository, ref);
-    return this.#call(call, options.signal, async signal => {
+    const name = this.#connection.name(repository, ref);
+    return this.#connection.call(call, options.signal, async signal => {
       const request = this.#manifestRequest('GET', repository, ref, call, signal);
-      return readManifest(await this.#expect(200, request, { kind: 'image', ref: name }), { call, name, ref });
+      return readManifest(await this.#connection.expect(200, request, { kind: 'image', ref: name }), {
+        call,
+        name,
+        ref,
+      });
     });
   }
 
@@ -141,9 +110,9 @@ export class Registry implements AsyncDisposable {
     if (!Number.isSafeInteger(offset) || offset < 0 || offset > descriptor.size) {
       throw new TypeError(`${call}: expected an offset between 0 and ${descriptor.size}, got ${offset}`);
     }
-    this.#checkOpen(call);
-    await this.#endpoint.settle(options.signal);
-    const name = this.#name(repository, descriptor.digest);
+    this.#connection.checkOpen(call);
+    await this.#connection.endpoint.settle(options.signal);
+    const name = this.#connection.name(repository, descriptor.digest);
     const fresh = offset === 0 ? newDigester(algorithmOf(descriptor.digest)) : undefined;
     return openBlob({
       call,
@@ -151,10 +120,10 @@ export class Registry implements AsyncDisposable {
       descriptor,
       offset,
       digester: verify ? (options.digester ?? fresh) : undefined,
-      retry: this.#retry,
+      retry: this.#connection.retry,
       ask: (from, signal) => this.#askBlob(repository, descriptor.digest, from, { call, name, signal }),
       controller: new AbortController(),
-      signals: [options.signal, this.#closing.signal],
+      signals: [options.signal, this.#connection.closing],
     });
   }
 
@@ -162,34 +131,21 @@ export class Registry implements AsyncDisposable {
   tags(repository: string, options: CallOptions = {}): AsyncIterable<string> {
     const { call = 'registry.tags' } = options;
     const missing = { kind: 'image' as const, ref: `${this.host}/${repository}` };
-    const first = (): URL => this.#url(repository, 'tags/list?n=1000', call);
+    const first = (): URL => this.#connection.url(repository, 'tags/list?n=1000', call);
     first();
-    return this.#names('tags', first, { call, scope: pullScope(repository), signal: options.signal, missing });
+    return this.#connection.names('tags', first, {
+      call,
+      scope: pullScope(repository),
+      signal: options.signal,
+      missing,
+    });
   }
 
   /** The repositories of a registry that tells: Docker Hub and other large ones do not. */
   catalog(options: CallOptions = {}): AsyncIterable<string> {
     const { call = 'registry.catalog' } = options;
-    const first = (): URL => new URL('v2/_catalog?n=1000', this.#endpoint.url);
-    return this.#names('repositories', first, { call, scope: 'registry:catalog:*', signal: options.signal });
-  }
-
-  #names(
-    key: 'tags' | 'repositories',
-    first: () => URL,
-    about: { call: string; scope: string; signal: AbortSignal | undefined; missing?: Asked['missing'] },
-  ): AsyncIterable<string> {
-    const { call, scope, missing } = about;
-    const settled = async (): Promise<URL> => {
-      await this.#endpoint.settle(about.signal);
-      return first();
-    };
-    return listNames(key, call, settled, url =>
-      this.#call(call, about.signal, async signal => {
-        const response = await this.#expect(200, { call, method: 'GET', url, scope, signal }, missing);
-        return { bytes: await response.bytes(MAX_PAGE_BYTES), link: response.header('link') };
-      }),
-    );
+    const first = (): URL => new URL('v2/_catalog?n=1000', this.#connection.endpoint.url);
+    return this.#connection.names('repositories', first, { call, scope: 'registry:catalog:*', signal: options.signal });
   }
 
   /**
@@ -199,11 +155,11 @@ export class Registry implements AsyncDisposable {
    */
   async search(term: string, options: CallOptions & { readonly limit?: number } = {}): Promise<SearchResult[]> {
     const { call = 'registry.search', limit = 25 } = options;
-    return this.#call(call, options.signal, async signal => {
-      const base = isHub(this.host) ? new URL('https://index.docker.io/') : this.#endpoint.url;
+    return this.#connection.call(call, options.signal, async signal => {
+      const base = isHub(this.host) ? new URL('https://index.docker.io/') : this.#connection.endpoint.url;
       const url = searchUrl(base, term, limit, call);
       const headers = { accept: 'application/json' };
-      const response = await this.#expect(200, { call, method: 'GET', url, headers, scope: '', signal });
+      const response = await this.#connection.expect(200, { call, method: 'GET', url, headers, scope: '', signal });
       return readSearch(await response.bytes(MAX_SEARCH_BYTES), { call, source: url.href });
     });
   }
@@ -220,12 +176,12 @@ export class Registry implements AsyncDisposable {
     options: CallOptions & { readonly artifactType?: string } = {},
   ): Promise<Descriptor[]> {
     const { call = 'registry.referrers', artifactType } = options;
-    return this.#call(call, options.signal, async signal => {
-      const first = this.#url(repository, `referrers/${parseDigest(digest, { call })}`, call);
+    return this.#connection.call(call, options.signal, async signal => {
+      const first = this.#connection.url(repository, `referrers/${parseDigest(digest, { call })}`, call);
       if (artifactType !== undefined) first.searchParams.set('artifactType', artifactType);
       const headers = { accept: mediaTypes.ociIndex };
       const ask = async (url: URL): Promise<Response | undefined> => {
-        const response = await this.#client.request({
+        const response = await this.#connection.client.request({
           call,
           method: 'GET',
           url,
@@ -234,7 +190,7 @@ export class Registry implements AsyncDisposable {
           signal,
         });
         if (response.status === 200) return response;
-        if (response.status !== 404) throw await this.#refused(response, call);
+        if (response.status !== 404) throw await this.#connection.refused(response, call);
         await response.drain();
         return undefined;
       };
@@ -257,8 +213,8 @@ export class Registry implements AsyncDisposable {
     options: CallOptions & UploadOptions = {},
   ): Promise<UploadOutcome> {
     const { call = 'registry.putBlob' } = options;
-    return this.#call(call, options.signal, signal =>
-      uploadBlob(this.#uploads(repository, call, signal), descriptor, content, options),
+    return this.#connection.call(call, options.signal, signal =>
+      uploadBlob(this.#connection.uploads(repository, call, signal), descriptor, content, options),
     );
   }
 
@@ -279,8 +235,8 @@ export class Registry implements AsyncDisposable {
   ): Promise<Descriptor> {
     const { call = 'registry.putManifest' } = options;
     checkRef(ref, call);
-    return this.#call(call, options.signal, async signal => {
-      const uploads = this.#uploads(repository, call, signal);
+    return this.#connection.call(call, options.signal, async signal => {
+      const uploads = this.#connection.uploads(repository, call, signal);
       const { descriptor, subject } = await uploadManifest(uploads, ref, mediaType, bytes);
       const about = subject === undefined ? readSubject(bytes, descriptor, call) : undefined;
       if (about !== undefined) {
@@ -302,7 +258,7 @@ export class Registry implements AsyncDisposable {
     checkRef(ref, call);
     await this.#delete(repository, `manifests/${ref}`, call, options.signal, {
       kind: 'image',
-      ref: this.#name(repository, ref),
+      ref: this.#connection.name(repository, ref),
     });
   }
 
@@ -315,7 +271,7 @@ export class Registry implements AsyncDisposable {
     const { call = 'registry.deleteBlob' } = options;
     await this.#delete(repository, `blobs/${parseDigest(digest, { call })}`, call, options.signal, {
       kind: 'blob',
-      ref: this.#name(repository, digest),
+      ref: this.#connection.name(repository, digest),
     });
   }
 
@@ -326,10 +282,12 @@ export class Registry implements AsyncDisposable {
     caller: AbortSignal | undefined,
     missing: Asked['missing'],
   ): Promise<void> {
-    await this.#call(call, caller, async signal => {
-      const url = this.#url(repository, path, call);
+    await this.#connection.call(call, caller, async signal => {
+      const url = this.#connection.url(repository, path, call);
       const scope = `repository:${repository}:delete`;
-      await (await this.#expect([200, 202, 204], { call, method: 'DELETE', url, scope, signal }, missing)).drain();
+      await (
+        await this.#connection.expect([200, 202, 204], { call, method: 'DELETE', url, scope, signal }, missing)
+      ).drain();
     });
   }
 
@@ -345,8 +303,7 @@ export class Registry implements AsyncDisposable {
 
   /** Ends what is under way, with an `AbortError`, and closes all connections. */
   async close(): Promise<void> {
-    this.#closing.abort(new DOMException(`the registry client for ${this.host} was closed`, 'AbortError'));
-    await this.#transport.close();
+    await this.#connection.close();
   }
 
   /** As {@link Registry.close}. */
@@ -356,8 +313,10 @@ export class Registry implements AsyncDisposable {
 
   /** `undefined` when a GET is needed to know, or to know why not. */
   #head(repository: string, ref: string, call: string, caller?: AbortSignal): Promise<Descriptor | undefined> {
-    return this.#call(call, caller, async signal => {
-      const response = await this.#client.request(this.#manifestRequest('HEAD', repository, ref, call, signal));
+    return this.#connection.call(call, caller, async signal => {
+      const response = await this.#connection.client.request(
+        this.#manifestRequest('HEAD', repository, ref, call, signal),
+      );
       await response.drain();
       return readHead(response, ref);
     });
@@ -371,7 +330,7 @@ export class Registry implements AsyncDisposable {
     signal: AbortSignal,
   ): RegistryRequest {
     checkRef(ref, call);
-    const url = this.#url(repository, `manifests/${ref}`, call);
+    const url = this.#connection.url(repository, `manifests/${ref}`, call);
     return { call, method, url, headers: { accept: manifestTypes }, scope: pullScope(repository), signal };
   }
 
@@ -381,65 +340,11 @@ export class Registry implements AsyncDisposable {
     from: number,
     { call, name, signal }: { call: string; name: string; signal: AbortSignal },
   ): Promise<Response> {
-    const url = this.#url(repository, `blobs/${parseDigest(digest, { call })}`, call);
+    const url = this.#connection.url(repository, `blobs/${parseDigest(digest, { call })}`, call);
     // Compressed on the way, neither ranges nor the length would mean the blob's own bytes.
     const headers = { 'accept-encoding': 'identity', ...(from > 0 && { range: `bytes=${from}-` }) };
     const request = { call, method: 'GET' as const, url, headers, scope: pullScope(repository), signal };
-    return this.#expect([200, 206], request, { kind: 'blob', ref: name });
-  }
-
-  async #expect(
-    statuses: number | readonly number[],
-    request: RegistryRequest,
-    missing?: Asked['missing'],
-  ): Promise<Response> {
-    const response = await this.#client.request(request);
-    if ([statuses].flat().includes(response.status)) return response;
-    throw await this.#refused(response, request.call, missing);
-  }
-
-  #refused(response: Response, call: string, missing?: Asked['missing']): Promise<EngineError> {
-    const { authenticated } = this.#client;
-    return refusal(response, { call, host: this.host, authenticated, ...(missing && { missing }) });
-  }
-
-  #uploads(repository: string, call: string, signal: AbortSignal): Uploads {
-    return {
-      call,
-      root: this.#url(repository, '', call),
-      scope: `repository:${repository}:pull,push`,
-      signal,
-      retry: this.#retry,
-      request: request => this.#client.request(request),
-      expect: (statuses, request) => this.#expect(statuses, request),
-    };
-  }
-
-  /** A call of ours: ends with the caller's signal or with the registry, and leaves no listener on either. */
-  async #call<T>(call: string, caller: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    this.#checkOpen(call);
-    const controller = new AbortController();
-    const offs = [caller, this.#closing.signal].map(signal => onAborted(signal, reason => controller.abort(reason)));
-    try {
-      await this.#endpoint.settle(controller.signal);
-      return await work(controller.signal);
-    } finally {
-      offs.forEach(off => off());
-    }
-  }
-
-  #checkOpen(call: string): void {
-    if (this.#closing.signal.aborted) throw new TypeError(`${call}: the registry client for ${this.host} was closed`);
-  }
-
-  #url(repository: string, rest: string, call: string): URL {
-    if (isRepositoryPath(repository)) return new URL(`v2/${repository}/${rest}`, this.#endpoint.url);
-    const source = JSON.stringify(repository.slice(0, 300));
-    throw new ParseError({ call, source, reason: 'is not a repository name' });
-  }
-
-  #name(repository: string, ref: string): string {
-    return `${this.host}/${repository}${isDigest(ref) ? '@' : ':'}${ref}`;
+    return this.#connection.expect([200, 206], request, { kind: 'blob', ref: name });
   }
 }
 
