@@ -141,6 +141,7 @@ int layer_main(const struct plan *plan) {
   struct tar_reader reader;
   struct decoder decoder = {.pid = -1};
   uint64_t entries = 0;
+  if (plan_find(plan, "layer")) return files_main(plan); /* The other way round. */
   if (read_plan(plan, &layer) < 0) return 1;
   int input = layer.decode ? decode_start(&decoder, layer.decode) : STDIN_FILENO;
   if (input < 0 || confine(&layer) < 0) return 1;

@@ -30,6 +30,10 @@ int owner_of(const struct tree *tree, const struct tar_entry *entry, const char 
     *owner = (struct owner){geteuid(), getegid()};
     return 0;
   }
+  if (tree->one_owner) {
+    *owner = (struct owner){tree->owner_uid, tree->owner_gid};
+    return 0;
+  }
   if (map_id(tree->uids, tree->uid_count, entry->uid, &owner->uid) && map_id(tree->gids, tree->gid_count, entry->gid, &owner->gid)) return 0;
   errno = EOVERFLOW;
   return fail("layer-owner", "chown", path);

@@ -3,6 +3,7 @@
 #include "layer_tree.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -129,6 +130,7 @@ static int clear_way(struct place *p) {
   struct stat st;
   struct tree *tree = p->tree;
   if (fstatat(tree->parent, p->base, &st, AT_SYMLINK_NOFOLLOW) < 0) return errno == ENOENT ? 0 : fail("layer-replace", "fstatat", p->path);
+  if (tree->literal && S_ISDIR(st.st_mode)) return tree_refuse("archive-replace", p->path, "cannot overwrite directory with non-directory");
   if (remove_all(tree->parent, p->base) < 0) return fail("layer-replace", "unlinkat", p->path);
   if (S_ISDIR(st.st_mode)) tree->directory_removed = true;
   /* The parent's own path may have led through it (a symlink to "." does): it is looked up anew for the next entry. */
@@ -206,6 +208,7 @@ static int place_directory(struct place *p) {
   if (mkdirat(tree->parent, p->base, entry->mode & 0777) < 0) {
     if (errno != EEXIST) return fail("layer-directory", "mkdirat", p->path);
     if (fstatat(tree->parent, p->base, &st, AT_SYMLINK_NOFOLLOW) < 0) return fail("layer-directory", "fstatat", p->path);
+    if (!S_ISDIR(st.st_mode) && tree->literal) return tree_refuse("archive-replace", p->path, "cannot overwrite non-directory with directory");
     if (!S_ISDIR(st.st_mode)) {
       /* What this layer had here before, whiteout or file, hid the lower layers' directory: that must stay so. */
       if (clear_way(p) < 0) return -1;
@@ -224,6 +227,7 @@ static int place_directory(struct place *p) {
 static int place_root(struct tree *tree, const struct tar_entry *entry) {
   struct owner owner;
   if (entry->type != '5') return tree_refuse("layer-path", "/", "the root can only be a directory");
+  if (tree->literal) return 0; /* What it is copied into stays as it is. */
   if (owner_of(tree, entry, "/", &owner) < 0) return -1;
   tree_forget_parent(tree);
   if (fchown(tree->root, owner.uid, owner.gid) < 0) return fail("layer-owner", "fchown", "/");
@@ -243,6 +247,18 @@ const char *tree_split(char *path) {
   return slash + 1;
 }
 
+/* Where a name in the archive is in the tree: "" is the root of the archive, which only for a layer is that of the tree. -1 when it leaves that. */
+static int place_path(const struct tree *tree, const char *name, char out[TREE_PATH_MAX]) {
+  char inside[TREE_PATH_MAX];
+  if (!tree->literal || !tree->prefix || !*tree->prefix) return clean_path(name, out);
+  if (clean_path(name, inside) < 0) return -1;
+  if (!*inside) {
+    out[0] = 0;
+    return 0;
+  }
+  return snprintf(out, TREE_PATH_MAX, "%s/%s", tree->prefix, inside) >= TREE_PATH_MAX ? -1 : 0;
+}
+
 static int link_from(struct place *p, int from, const char *name) {
   if (linkat(from, name, p->tree->parent, p->base, 0) == 0) return 0;
   if (errno != EEXIST) return -1;
@@ -257,7 +273,7 @@ static int link_from(struct place *p, int from, const char *name) {
 
 static int place_link(struct place *p) {
   char target[TREE_PATH_MAX + 1];
-  if (clean_path(p->entry->link, target) < 0) return tree_refuse("layer-path", p->path, "its hard link leaves the root");
+  if (place_path(p->tree, p->entry->link, target) < 0) return tree_refuse("layer-path", p->path, "its hard link leaves the root");
   if (target[0] == 0) return tree_refuse("layer-path", p->path, "a hard link to the root is not possible");
   const char *name = tree_split(target);
   cleanup_close int from = walk(p->tree, target, false);
@@ -318,13 +334,13 @@ static int place_node(struct place *p) {
 int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_entry *entry) {
   char path[TREE_PATH_MAX], parent[TREE_PATH_MAX + 1];
   struct place p = {.tree = tree, .reader = reader, .entry = entry, .path = path};
-  if (clean_path(entry->name, path) < 0)
+  if (place_path(tree, entry->name, path) < 0)
     return tree_refuse("layer-path", entry->name, strlen(entry->name) < TREE_PATH_MAX ? "it leaves the root" : "its name is too long");
   if (path[0] == 0) return place_root(tree, entry);
   strcpy(parent, path);
   p.base = tree_split(parent);
   if (strlen(p.base) > 255) return tree_refuse("layer-path", path, "its name is too long");
-  if (strncmp(p.base, ".wh.", 4) == 0) return place_whiteout(tree, parent, p.base);
+  if (!tree->literal && strncmp(p.base, ".wh.", 4) == 0) return place_whiteout(tree, parent, p.base);
   if (tree_use_parent(tree, parent) < 0) return tree_fail_walk(path, "openat");
   if (owner_of(tree, entry, path, &p.owner) < 0) return -1;
 
@@ -332,6 +348,6 @@ int tree_place(struct tree *tree, struct tar_reader *reader, const struct tar_en
   if (result < 0) return -1;
   /* As Docker counts: a symlink is as long as its target. */
   tree->content_bytes += entry->type == '0' ? entry->size : entry->type == '2' ? strlen(entry->link) : 0;
-  if (!tree->overlay && written_add(&tree->written, tree->parent_dev, tree->parent_ino, p.base) < 0) return fail("layer-whiteout", "malloc", path);
+  if (!tree->overlay && !tree->literal && written_add(&tree->written, tree->parent_dev, tree->parent_ino, p.base) < 0) return fail("layer-whiteout", "malloc", path);
   return 0;
 }

@@ -34,6 +34,10 @@ struct tree {
   bool overlay;             /* Whiteouts become what overlayfs reads; else they are carried out. */
   const char *opaque;       /* The extended attribute that makes a directory opaque. */
   bool ignore_owners;       /* Single-id user namespace: chown and mknod may be refused. */
+  bool literal;             /* No layer but any archive: no whiteouts; a directory and anything else do not replace each other. */
+  const char *prefix;       /* Literal: the directory, from the root, that the entries go into. */
+  bool one_owner;           /* Literal: everything belongs to `owner_uid` and `owner_gid`. */
+  uint32_t owner_uid, owner_gid;
   const struct id_range *uids, *gids;
   size_t uid_count, gid_count;
 

@@ -117,6 +117,7 @@ static int step_up(struct walk *w) {
   struct stat st;
   if (fstat(w->at, &st) < 0) return -1;
   if (st.st_dev == w->tree->root_dev && st.st_ino == w->tree->root_ino) {
+    if (w->tree->literal) return 0; /* As the kernel: above the root is the root. */
     errno = EXDEV; /* A symlink that counts on leaving the root is an attack, or as good as one. */
     return -1;
   }
@@ -170,7 +171,7 @@ static int step(struct walk *w, const char *name) {
     errno = ENOTDIR;
     return -1;
   }
-  if (w->create && !w->tree->overlay) {
+  if (w->create && !w->tree->overlay && !w->tree->literal) {
     if (fstat(w->at, &here) < 0 || written_add(&w->tree->written, here.st_dev, here.st_ino, name) < 0) return -1;
   }
   int fd = next;
@@ -208,9 +209,10 @@ static int walk_slowly(struct tree *tree, const char *path, bool create) {
 
 int walk(struct tree *tree, const char *path, bool create) {
   if (*path == 0) return fcntl(tree->root, F_DUPFD_CLOEXEC, 0);
-  if (tree->overlay || !create) {
+  if (tree->overlay || tree->literal || !create) {
     /* The usual case in one call. Anything that is not there, or a symlink with an absolute target, goes slowly. */
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = (tree->literal ? RESOLVE_IN_ROOT : RESOLVE_BENEATH) | RESOLVE_NO_MAGICLINKS};
     int fd = (int)syscall(SYS_openat2, tree->root, path, &how, sizeof how);
     if (fd >= 0) return fd;
   }

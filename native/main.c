@@ -25,6 +25,7 @@ static int run_mode(const char *mode) {
   close(3);
   int code = 2;
   if (strcmp(mode, "layer") == 0) code = layer_main(&plan);
+  else if (strcmp(mode, "files") == 0) code = files_main(&plan);
   else if (strcmp(mode, "net") == 0) code = net_main(&plan);
   else if (strcmp(mode, "probe") == 0) code = probe_main(&plan);
   else fprintf(stderr, "tscontainer-helper: unknown mode %s\n", mode);
@@ -37,7 +38,7 @@ int main(int argc, char **argv) {
   if (argc == 3 && strcmp(argv[1], "launch") == 0) return launch_main(argv[2]);
   if (argc == 2 && strcmp(argv[1], "init") != 0) return run_mode(argv[1]);
   if (argc >= 3 && strcmp(argv[1], "init") == 0) return init_main(argv + 2);
-  fprintf(stderr, "usage: tscontainer-helper MODE   (layer, net, probe: plan on descriptor 3)\n"
+  fprintf(stderr, "usage: tscontainer-helper MODE   (layer, files, net, probe: plan on descriptor 3)\n"
                   "       tscontainer-helper launch SOCKET\n"
                   "       tscontainer-helper init COMMAND [ARGUMENT…]\n");
   return 2;

@@ -10,6 +10,7 @@
 
 /* Modes. Each returns the process's exit code. The plan came on descriptor 3, facts go to descriptor 1 as lines. */
 int layer_main(const struct plan *plan) __attribute__((weak)); /* layer.c: stdin is a tar stream, or stdout is one */
+int files_main(const struct plan *plan) __attribute__((weak)); /* files.c: facts go to descriptor 4 */
 int net_main(const struct plan *plan) __attribute__((weak)); /* net.c: all ops in order */
 int probe_main(const struct plan *plan) __attribute__((weak)); /* probe.c: tries what this host allows */
 

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -252,13 +253,25 @@ static void raise_descriptors(void) {
   (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Its upper directory is this container's for as long as we live: whoever works on the files of one that is stopped holds
+ * the same lock, and we wait until that is done. */
+static int hold_upper(const struct plan *plan) {
+  static bool held;
+  const struct op *root = plan_find(plan, "root-overlay");
+  if (held || !root || !*op_text(root, 3)) return 0;
+  held = true;
+  int fd = open(op_text(root, 3), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fail("root", "open", op_text(root, 3));
+  return RETRY_EINTR(flock(fd, LOCK_EX)) < 0 ? fail("root", "flock", op_text(root, 3)) : 0;
+}
+
 /* Everything up to the running container. */
 static int start(struct monitor *monitor) {
   const struct plan *plan = monitor->plan;
   const struct op *run = plan_find(plan, "run-dir");
   int sync[2], master = -1;
   if (run && mkdir(op_text(run, 1), 0700) < 0 && errno != EEXIST) return fail("monitor", "mkdir", op_text(run, 1));
-  if (make_cgroups(plan) < 0 || start_log(monitor) < 0 || listen_ports(monitor) < 0) return -1;
+  if (hold_upper(plan) < 0 || make_cgroups(plan) < 0 || start_log(monitor) < 0 || listen_ports(monitor) < 0) return -1;
   int count = cgroup_open(plan, monitor->cgroups, countof(monitor->cgroups));
   if (count < 0) return -1;
   monitor->cgroup_count = (size_t)count;

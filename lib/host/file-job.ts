@@ -1,0 +1,83 @@
+import { spawn, type StdioOptions } from 'node:child_process';
+import type { Readable, Writable } from 'node:stream';
+
+import { SyscallError } from '../errors.js';
+import { onAborted } from '../util/abort.js';
+import { helperPath } from './binary.js';
+import { toSyscallError, type Fact } from './job.js';
+import type { Plan } from './plan.js';
+
+/** Where a stream of the helper comes from or goes to. A stream must have a descriptor of its own. */
+export type Channel = 'ignore' | 'pipe' | number | Readable | Writable;
+
+export interface FileJobOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The user's call, for messages. */
+  readonly call: string;
+  readonly stdin?: Channel;
+  readonly stdout?: Channel;
+  /** `files`, or `layer` for making one. @defaultValue `'files'` */
+  readonly mode?: 'files' | 'layer';
+  /** What a failure is thrown as. Default: {@link toSyscallError}. */
+  readonly explain?: (fact: Fact) => Error;
+}
+
+/** The helper at work on files. */
+export interface FileJob {
+  /** There when `stdin` is `'pipe'`. */
+  readonly stdin: Writable | undefined;
+  /** There when `stdout` is `'pipe'`. */
+  readonly stdout: Readable | undefined;
+  /** Resolves with all facts when it has ended well. */
+  readonly done: Promise<Fact[]>;
+  /** Kills it. */
+  kill(): void;
+}
+
+/**
+ * Starts the helper on one job of mode `files`, as a process of its own, whose standard streams are for content. It is
+ * killed when the signal fires.
+ */
+export function startFileJob(plan: Plan, options: FileJobOptions): FileJob {
+  const { call, signal, mode = 'files' } = options;
+  signal?.throwIfAborted();
+  const stdio = [options.stdin ?? 'ignore', options.stdout ?? 'ignore', 'pipe', 'pipe', 'pipe'] as StdioOptions;
+  const child = spawn(helperPath(), [mode], { stdio, env: {} });
+  const [stdin, stdout, stderr, wire, said] = child.stdio as unknown as [
+    Writable | null,
+    Readable | null,
+    Readable,
+    Writable,
+    Readable,
+  ];
+  // A helper that failed early closes its ends; its fact says why, EPIPE would only hide it.
+  for (const stream of [stdin, wire]) stream?.on('error', () => {});
+  wire.end(plan.encode());
+  let [text, complaint] = ['', ''];
+  said.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  stderr.setEncoding('utf8').on('data', (chunk: string) => (complaint = (complaint + chunk).slice(-4000)));
+  const off = onAborted(signal, () => child.kill('SIGKILL'));
+  const ended = new Promise<{ readonly code: number | null; readonly killed: string | null }>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code, killed) => resolve({ code, killed }));
+  });
+  const told = new Promise<void>(resolve => said.on('close', resolve));
+  // Not `close` of the child: what it wrote may be waiting for a slow reader, who wants to know how it went.
+  const done = Promise.all([ended, told]).then(([{ code, killed }]) => {
+    off();
+    signal?.throwIfAborted();
+    const facts = text.split('\n').flatMap(line => (line === '' ? [] : [JSON.parse(line) as Fact]));
+    const error = facts.find(({ fact }) => fact === 'error');
+    if (error !== undefined) throw options.explain?.(error) ?? toSyscallError(call, error);
+    if (code === 0) return facts;
+    const errno = killed ?? `status ${code}`;
+    throw new SyscallError({ call, stage: mode, syscall: 'exit', errno, path: complaint.trim() });
+  });
+  done.catch(() => off()); // Awaited by the caller, perhaps after it has written.
+  return { stdin: stdin ?? undefined, stdout: stdout ?? undefined, done, kill: () => void child.kill('SIGKILL') };
+}
+
+/** Runs a job that has no content to its end. */
+export async function runFileJob(plan: Plan, options: FileJobOptions): Promise<Fact[]> {
+  return startFileJob(plan, options).done;
+}
