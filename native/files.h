@@ -8,9 +8,9 @@
 int files_archive(const struct op *op);
 /* extract DIR OWNERS: the tar archive on stdin into that directory. */
 int files_extract(const struct op *op);
-/* layer DIR overlay|BEFORE: the layer that a directory is, on stdout; compared with another where it is no overlay's. */
+/* layer DIR overlay|BEFORE IGNORED…: the layer that a directory is, on stdout; compared with another where it is no overlay's. */
 int files_layer(const struct op *op);
-/* changes DIR overlay|plain BEFORE: one fact for each; BEFORE is where what was before is mounted, or is. */
+/* changes DIR overlay|plain BEFORE IGNORED…: one fact for each; BEFORE is where what was before is mounted, or is. */
 int files_changes(const struct op *op);
 
 /* Small things: stat, readdir, read, write, mkdir, rm. */

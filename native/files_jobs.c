@@ -136,7 +136,7 @@ int files_layer(const struct op *op) {
   cleanup_close int before = overlay ? -1 : open_directory(op_text(op, 2));
   if ((!overlay && before < 0) || enter_directory(now, op_text(op, 1)) < 0) return -1;
   if (make_open(&maker, STDOUT_FILENO, true, overlay) < 0) return fail("layer-open", "malloc", "");
-  struct diff diff = {.change = layer_change, .context = &maker};
+  struct diff diff = {.change = layer_change, .context = &maker, .ignore = op, .ignore_from = 3};
   int result = overlay ? make_add(&maker, now, ".", "") : diff_trees(&diff, now, before, false);
   if (result == 0) result = finish_archive(&maker, true);
   make_close(&maker);
@@ -157,7 +157,7 @@ int files_changes(const struct op *op) {
   if (now < 0) return -1;
   cleanup_close int before = open_directory(op_text(op, 3));
   if (before < 0 || enter_directory(now, op_text(op, 1)) < 0) return -1;
-  struct diff diff = {.change = tell_change};
+  struct diff diff = {.change = tell_change, .ignore = op, .ignore_from = 4};
   if (diff_trees(&diff, now, before, overlay) < 0) return -1;
   fact("done", NULL);
   return 0;

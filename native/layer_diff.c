@@ -73,6 +73,12 @@ static int diff_below(struct diff *diff, int now, int before, const char *name, 
   return diff_directory(diff, one, other, through && !is_opaque(one), step);
 }
 
+static bool is_ignored(const struct diff *diff) {
+  for (unsigned i = diff->ignore_from; diff->ignore && i < diff->ignore->count; i++)
+    if (strcmp(op_text(diff->ignore, i), diff->path.text) == 0) return true;
+  return false;
+}
+
 static int diff_entry(struct diff *diff, int now, int before, const char *name, bool through, struct step *above) {
   struct stat st, old;
   struct step step = {.above = above, .parent = now, .name = name, .path_length = diff->path.length};
@@ -81,6 +87,7 @@ static int diff_entry(struct diff *diff, int now, int before, const char *name, 
   bool was = before >= 0 && fstatat(before, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
   if (is_now && diff->upper && is_whiteout_at(now, name, &st)) is_now = false;
   if (!is_now) return !was ? 0 : tell_above(diff, above) < 0 ? -1 : tell(diff, 'D', now, name);
+  if (!was && is_ignored(diff)) return 0;
   bool changed = !was || differs(&st, &old) || !same_capability(now, before, name);
   if (changed) {
     step.told = true;

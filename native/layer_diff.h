@@ -5,11 +5,14 @@
 #include <stdbool.h>
 
 #include "layer_list.h"
+#include "wire.h"
 
 struct diff {
   /* `kind` is A, C or D; the path is that of the entry, which `name` in `parent` is unless it was deleted. 0 or -1. */
   int (*change)(struct diff *diff, char kind, int parent, const char *name);
   void *context;
+  const struct op *ignore; /* Paths, from this field on, that do not count when they are new; NULL for none. */
+  unsigned ignore_from;
   bool upper; /* Set by diff_trees, as the path. */
   struct long_path path;
 };

@@ -140,18 +140,19 @@ export function formatHeader(raw: RawHeader): Buffer {
   const octal = (value: number, at: number, digits: number): void => {
     block.write(`${(fitsOctal(value, digits) ? value : 0).toString(8).padStart(digits, '0')}\0`, at, 'latin1');
   };
-  block.write(name, 0, 100);
+  // Bytes, not characters: what is cut may be in the middle of one.
+  Buffer.from(name).copy(block, 0, 0, 100);
   octal(raw.mode, 100, 7);
   octal(raw.uid, 108, 7);
   octal(raw.gid, 116, 7);
   octal(raw.size, 124, 11);
   octal(raw.seconds, 136, 11);
   block.write(raw.flag, 156, 'latin1');
-  block.write(raw.link, 157, 100);
+  Buffer.from(raw.link).copy(block, 157, 0, 100);
   block.write('ustar\x0000', 257, 'latin1');
   octal(raw.major, 329, 7);
   octal(raw.minor, 337, 7);
-  block.write(prefix, 345, 155);
+  Buffer.from(prefix).copy(block, 345, 0, 155);
   block.fill(' ', 148, 156);
   const sum = block.reduce((total, byte) => total + byte, 0);
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');

@@ -70,10 +70,12 @@ export function formatEntry(entry: TarInput, size = 0): Buffer {
   const about: RawHeader = {
     ...raw,
     flag: 'x',
-    name: `PaxHeaders/${path.slice(-80)}`,
+    name: `PaxHeaders/${Buffer.from(path).subarray(-80).toString('latin1')}`,
     link: '',
     size: body.length,
     mode: 0o644,
+    major: 0,
+    minor: 0,
   };
   const header = formatHeader({ ...about, name: about.name.replace(/[^\x20-\x7e]/g, '_'), uid: 0, gid: 0, seconds: 0 });
   return Buffer.concat([header, body, padding, formatHeader(raw)]);
