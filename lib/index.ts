@@ -8,6 +8,7 @@ export type { HealthResult, HealthStatus } from './container/health.js';
 export type { ContainerInfo, ContainerState } from './container/inspect.js';
 export type { ContainerStats, NetworkCounters, StatsOptions, WatchStatsOptions } from './container/stats.js';
 export type { ProcessTable, TopOptions } from './container/top.js';
+export type { UpdatableResources, UpdateOptions } from './container/update.js';
 export type {
   AttachOptions,
   Attachment,

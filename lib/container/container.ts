@@ -16,6 +16,7 @@ import type { ContainerRecord } from './record.js';
 import { statusOf } from './live.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
 import type { ProcessTable, TopOptions } from './top.js';
+import type { UpdateOptions } from './update.js';
 
 /** A container. A handle: what changes is asked for with {@link Container.inspect}. */
 export class Container {
@@ -270,20 +271,18 @@ export class Container {
   }
 
   /**
-   * What it uses now: processor, memory, network, disks, processes.
+   * What it uses now: processor, memory, network, disks, processes. One that does not run uses nothing.
    *
    * @param options.intervalMs - Measures `cpu.percent` over so long. Default 0: since it was started, at once.
-   * @throws {@link InvalidStateError} when it does not run.
    */
   async stats(options: StatsOptions = {}): Promise<ContainerStats> {
     return this.#home.observer.stats(this.id, options);
   }
 
   /**
-   * What it uses, over and over until it ends; the first sample comes at once.
+   * What it uses, over and over for as long as it runs; the first sample comes at once.
    *
    * @param options.intervalMs - Between two samples. Default 1,000, as Docker.
-   * @throws {@link InvalidStateError} when it does not run.
    */
   watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats, void, undefined> {
     return this.#home.observer.watchStats(this.id, options);
@@ -297,6 +296,18 @@ export class Container {
    */
   async top(options: TopOptions = {}): Promise<ProcessTable> {
     return this.#home.observer.top(this.id, options);
+  }
+
+  /**
+   * Changes limits and the restart policy, at once if it runs, and for its next start.
+   *
+   * @throws {@link ConflictError} for what does not go with what it has: memory beyond its limit of memory and swap
+   * together, `cpus` where a quota was given, a restart policy where `autoRemove` is set.
+   * @throws {@link LimitError} and {@link UnsupportedError} as when creating, {@link SyscallError} when the kernel
+   * refuses: nothing is changed then.
+   */
+  async update(options: UpdateOptions): Promise<void> {
+    await this.#home.observer.update(this.id, options);
   }
 
   /**

@@ -1,12 +1,15 @@
-import { InvalidStateError, NotFoundError } from '../errors.js';
+import { NotFoundError } from '../errors.js';
 import type { AbortOptions } from '../types.js';
 import type { ContainerContext } from './context.js';
 import { Listing } from './listing.js';
 import type { Live } from './live.js';
+import { permit } from './operations.js';
 import type { ContainerRecord } from './record.js';
 import { cgroupsOf } from './spec.js';
 import type { ContainerStats, StatsOptions, Subject, WatchStatsOptions } from './stats.js';
+import { isUp } from './state.js';
 import type { ProcessTable, TopOptions } from './top.js';
+import type { UpdateOptions } from './update.js';
 
 /** Looks at containers from outside, and changes what can be changed while they run. Loads what it needs when asked. */
 export class Observer {
@@ -32,30 +35,53 @@ export class Observer {
 
   async stats(id: string, options: StatsOptions): Promise<ContainerStats> {
     const call = 'container.stats';
-    const { sampleOnce } = await import('./stats.js');
-    const [stats] = await sampleOnce(this.#context, () => [this.#require(id, call)], options, call);
-    return stats ?? this.#refuse(id, call);
+    const { nothingUsed, sampleOnce } = await import('./stats.js');
+    const record = this.#record(id, call);
+    permit('stats', this.#live.state(id), { call, ref: record.name });
+    const [stats] = await sampleOnce(this.#context, () => this.#one(id), options, call);
+    // As Docker: one that does not run uses nothing, and to ask is no mistake.
+    return stats ?? nothingUsed(record);
   }
 
   async *watchStats(id: string, options: WatchStatsOptions): AsyncGenerator<ContainerStats, void, undefined> {
     const call = 'container.watchStats';
-    this.#require(id, call);
+    this.#record(id, call);
     const { sampleOften } = await import('./stats.js');
-    const subjects = (): Subject[] | undefined => {
-      const subject = this.#subject(this.listing.get(id));
-      if (subject !== undefined) return [subject];
-      // One that is between two runs is waited for.
-      return this.#hasEnded(id) ? undefined : [];
-    };
+    // One that is between two runs is waited for.
+    const subjects = (): Subject[] | undefined => (this.#isUp(id) ? this.#one(id) : undefined);
     for await (const found of sampleOften(this.#context, subjects, options, call)) yield* found;
   }
 
   async top(id: string, options: TopOptions): Promise<ProcessTable> {
     const call = 'container.top';
     const { listProcesses } = await import('./top.js');
-    const { record, pid } = this.#require(id, call);
+    const record = this.#record(id, call);
+    const state = this.#live.state(id);
+    permit('top', state, { call, ref: record.name });
+    const pid = 'started' in state ? state.started.pid : 0;
     const group = cgroupsOf(this.#context, record, call)?.groups.get('pids');
     return listProcesses({ group, pid }, options, call);
+  }
+
+  async update(id: string, options: UpdateOptions): Promise<void> {
+    const call = 'container.update';
+    options.signal?.throwIfAborted();
+    const { updateContainer } = await import('./update.js');
+    const { signal } = options;
+    const lock = await this.#context.store.lock(`update-${id}`, signal === undefined ? {} : { signal });
+    try {
+      const record = this.#record(id, call);
+      const state = this.#live.state(id);
+      permit('update', state, { call, ref: record.name });
+      const running = state.name === 'running' || state.name === 'paused' ? await this.#live.join(record) : undefined;
+      updateContainer(this.#context, record, options, {
+        call,
+        isRunning: running !== undefined,
+        ...(running === undefined ? {} : { ended: running.monitored.closed }),
+      });
+    } finally {
+      await lock[Symbol.asyncDispose]();
+    }
   }
 
   async rename(id: string, name: string, options: AbortOptions): Promise<void> {
@@ -80,19 +106,18 @@ export class Observer {
     return { record, pid: state.started.pid, startedAt: state.started.startedAt };
   }
 
-  #hasEnded(id: string): boolean {
-    return !this.#context.records.has(id) || ['created', 'exited'].includes(this.#live.state(id).name);
+  #one(id: string): Subject[] {
+    const subject = this.#subject(this.listing.get(id));
+    return subject === undefined ? [] : [subject];
   }
 
-  #require(id: string, call: string): Subject {
-    return this.#subject(this.listing.get(id)) ?? this.#refuse(id, call);
+  #isUp(id: string): boolean {
+    return this.#context.records.has(id) && isUp(this.#live.state(id));
   }
 
-  #refuse(id: string, call: string): never {
+  #record(id: string, call: string): ContainerRecord {
     const record = this.#context.records.get(id);
-    if (record === undefined)
-      throw new NotFoundError({ call, kind: 'container', ref: id.slice(0, 12), remedy: 'It was removed' });
-    const state = this.#live.state(id).name;
-    throw new InvalidStateError({ call, kind: 'container', ref: record.name, state, expected: ['running'] });
+    if (record !== undefined) return record;
+    throw new NotFoundError({ call, kind: 'container', ref: id.slice(0, 12), remedy: 'It was removed' });
   }
 }

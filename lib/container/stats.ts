@@ -195,6 +195,29 @@ export async function* sampleOften(
   }
 }
 
+/** What one that does not run uses. */
+export function nothingUsed({ id, name }: Pick<ContainerRecord, 'id' | 'name'>): ContainerStats {
+  const throttling = { periods: 0, throttledPeriods: 0, throttledMicros: 0 };
+  return {
+    id,
+    name,
+    time: new Date(),
+    cpu: {
+      percent: 0,
+      usedMicros: 0,
+      userMicros: 0,
+      systemMicros: 0,
+      onlineCpus: availableParallelism(),
+      throttling,
+    },
+    memory: { usedBytes: 0, cacheBytes: 0, limitBytes: undefined, availableBytes: totalmem(), percent: 0 },
+    networks: {},
+    block: { readBytes: 0, writtenBytes: 0, reads: 0, writes: 0 },
+    processes: 0,
+    maxProcesses: undefined,
+  };
+}
+
 function checkInterval(intervalMs: unknown, least: number, call: string): number {
   if (typeof intervalMs === 'number' && intervalMs >= least && intervalMs <= 2 ** 31 - 1) return intervalMs;
   throw new TypeError(
