@@ -18,6 +18,7 @@ import type { Image } from './image/image.js';
 import { ImageCollection } from './image/images.js';
 import { Networks } from './network/networks.js';
 import type { CredentialProvider } from './registry/credentials.js';
+import type { RegistryOptions } from './registry/options.js';
 import { formatOwner, isAlive as isOwnerAlive, parseOwner, self } from './store/owner.js';
 import { Store } from './store/store.js';
 import type {
@@ -45,8 +46,15 @@ export interface EngineOptions extends AbortOptions {
   readonly platform?: PlatformString;
   /** Default: what `docker login` left in `~/.docker/config.json`. */
   readonly credentials?: CredentialProvider;
-  /** `host[:port]` of registries that speak plain HTTP, besides those on loopback. */
+  /**
+   * `host`, `host:port`, or a network such as `10.0.0.0/8`: registries whose certificate may be anybody's, or that speak
+   * plain HTTP, besides those on loopback. `dockerDaemonConfig()` reads those of an existing Docker.
+   */
   readonly insecureRegistries?: readonly string[];
+  /** URLs of registries to be asked first: a list for Docker Hub's images, as in Docker, or lists by registry. */
+  readonly registryMirrors?: readonly string[] | Readonly<Record<string, readonly string[]>>;
+  /** How patient to be with registries, and where their certificates are. */
+  readonly registry?: Omit<RegistryOptions, 'credentials' | 'insecure'>;
   /** Where warnings go. Default: nowhere; they are events as well. */
   readonly logger?: Logger;
 }
@@ -105,8 +113,11 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
           .filter(record => record.image.id === id)
           .map(record => ({ id: record.id, running: this.containers.live.isUp(record.id) })),
       ...(options.platform === undefined ? {} : { platform: options.platform }),
-      ...(options.credentials === undefined ? {} : { credentials: options.credentials }),
+      credentials: options.credentials ?? savedCredentials(),
       ...(options.insecureRegistries === undefined ? {} : { insecureRegistries: options.insecureRegistries }),
+      ...(options.registryMirrors === undefined ? {} : { registryMirrors: options.registryMirrors }),
+      ...(options.registry === undefined ? {} : { registry: options.registry }),
+      onMirrorFailure: (host, error) => this.warn(`the mirror ${host} failed, and the next was asked`, error),
     });
     this.networks = new Networks({
       store,
@@ -324,4 +335,12 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     // eventemitter3 cannot see that the name and the payload belong together.
     (this.emit as (name: string, payload: unknown) => boolean)(type, event);
   }
+}
+
+/** What log-ins have left; read, and the code for it loaded, when a registry asks who we are. */
+function savedCredentials(): CredentialProvider {
+  return async (host, options) => {
+    const { dockerCredentials } = await import('./registry/credentials.js');
+    return dockerCredentials()(host, options);
+  };
 }

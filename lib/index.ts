@@ -47,9 +47,12 @@ export { Network, type NetworkInfo } from './network/network.js';
 export type { CreateNetworkOptions, Networks } from './network/networks.js';
 export type { PortMapping } from './network/ports.js';
 
+export type { PushOptions, PushProgress } from './image/push.js';
 export { Registry } from './registry/registry.js';
 export type { BlobOptions, CallOptions, RegistryOptions } from './registry/options.js';
 export type { BlobContent, UploadOptions, UploadOutcome } from './registry/upload.js';
+export { dockerDaemonConfig, type RegistrySettings } from './registry/mirrors.js';
+export { login, logout, type Login, type LoginOptions, type LogoutOptions } from './registry/login.js';
 export type { SearchResult } from './registry/search.js';
 export type { FetchedManifest } from './registry/manifest.js';
 export { dockerCredentials, type Credential, type CredentialProvider } from './registry/credentials.js';

@@ -102,6 +102,15 @@ export class Catalog {
     });
   }
 
+  /** Notes what a registry calls an image: `host/repository@digest`. An image that is gone stays so. */
+  async known(config: Digest, repoDigest: string, signal?: AbortSignal): Promise<void> {
+    await this.#change(signal, () => {
+      const record = this.get(config);
+      if (record === undefined || record.repoDigests.includes(repoDigest)) return;
+      this.#records.put({ ...record, repoDigests: union(record.repoDigests, [repoDigest]) });
+    });
+  }
+
   /** Gives an image one more name. `undefined` means that the image is gone. */
   async tag(config: Digest, tag: string, signal?: AbortSignal): Promise<ImageRecord | undefined> {
     return this.#change(signal, () => {

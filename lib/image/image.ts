@@ -1,6 +1,8 @@
-import type { AbortOptions, Digest, PlatformString } from '../types.js';
+import type { Descriptor } from '../oci/descriptor.js';
+import type { AbortOptions, Digest, Operation, PlatformString } from '../types.js';
 import type { ImageCollection } from './images.js';
 import type { DockerImage, ImageInfo } from './inspect.js';
+import type { PushOptions, PushProgress } from './push.js';
 import type { ImageRecord } from './record.js';
 
 /**
@@ -65,6 +67,15 @@ export class Image {
    */
   async remove(options: AbortOptions & { readonly force?: boolean } = {}): Promise<void> {
     await this.#images.remove(this.id, options);
+  }
+
+  /**
+   * Pushes it under a name, whether or not it has that here: see {@link ImageCollection.push}.
+   *
+   * @returns What the registry has now under that name.
+   */
+  push(ref: string, options: PushOptions = {}): Operation<Descriptor, PushProgress> {
+    return this.#images.pushAs(this.id, ref, options);
   }
 
   /** Its id. */

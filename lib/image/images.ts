@@ -5,8 +5,6 @@ import { MAX_CONFIG_BYTES } from '../oci/image-spec.js';
 import { hostPlatform, parsePlatform } from '../oci/platform.js';
 import { parseReference } from '../oci/reference.js';
 import type { CredentialProvider } from '../registry/credentials.js';
-import type { RegistryOptions } from '../registry/options.js';
-import { Registry } from '../registry/registry.js';
 import type { Ref } from '../store/leases.js';
 import type { Store } from '../store/store.js';
 import type {
@@ -21,13 +19,16 @@ import type {
   TransferProgress,
 } from '../types.js';
 import { operation, type Report } from '../util/operation.js';
+import type { Descriptor } from '../oci/descriptor.js';
 import type { ArrivalOptions } from './arrival.js';
 import { Catalog } from './catalog.js';
 import type { FromHostOptions } from './from-host.js';
 import { matches, type ImageFilter } from './filter.js';
 import { Image } from './image.js';
 import { familiar, toDockerImage, toImageInfo, type DockerImage, type ImageInfo, type Inspected } from './inspect.js';
+import type { Departure, PushOptions, PushProgress } from './push.js';
 import type { ImageRecord } from './record.js';
+import type { RegistryAccess } from './registries.js';
 import { decideRemoval, type ImageUser, type Removal } from './removal.js';
 import { Resolver, type ResolvedImage } from './resolve.js';
 import { Shared } from './shared.js';
@@ -66,16 +67,10 @@ type ImageEvents = Pick<
 export type EmitImage = <K extends keyof ImageEvents>(type: K, event: ImageEvents[K][0]) => void;
 
 /** What the collection gets from the engine. */
-export interface ImageCollectionOptions {
+export interface ImageCollectionOptions extends RegistryAccess {
   readonly store: Store;
   /** Default: the host's. */
   readonly platform?: PlatformString;
-  /** Default: anonymous. */
-  readonly credentials?: CredentialProvider;
-  /** Hosts to be asked by plain HTTP, besides those on loopback. */
-  readonly insecureRegistries?: readonly string[];
-  /** How patient to be with registries. */
-  readonly registry?: Omit<RegistryOptions, 'credentials' | 'insecure'>;
   readonly emit?: EmitImage;
   /** Who uses an image. Default: nobody. */
   readonly usedBy?: (id: Digest) => readonly ImageUser[];
@@ -133,14 +128,57 @@ export class ImageCollection {
       credentials,
     });
     const work = async (shared: { signal: AbortSignal; report: Report<TransferProgress> }): Promise<ImageRecord> => {
-      await using registry = this.#registry(reference.registryHost, credentials);
       const arrival = this.#arrival(call, shared.signal, shared.report, options.concurrency);
       const strict = options.platform !== undefined;
-      const record = await pullImage({ ...arrival, registry, reference, platform, strict });
+      const { readFromRegistry } = await import('./registries.js');
+      const record = await readFromRegistry(reference.registryHost, this.#options, credentials, registry =>
+        pullImage({ ...arrival, registry, reference, platform, strict }),
+      );
       this.#emit('image:pull', record, reference.familiar());
       return record;
     };
     return Image.of(this, await pulls.join(key, work, { signal: options.signal, report }));
+  }
+
+  /**
+   * Pushes the image that has this name to the registry that the name says: its layers, unless they are there or can be
+   * mounted from another repository there, its config and its manifest, byte for byte as they came or were made.
+   *
+   * @returns What the registry has now under that name.
+   * @throws {@link NotFoundError} when there is no such image here, {@link RegistryError}, {@link NetworkError}.
+   */
+  push(ref: string, options: PushOptions = {}): Operation<Descriptor, PushProgress> {
+    return this.pushAs(ref, ref, options);
+  }
+
+  /** @internal See {@link Image.push}. */
+  pushAs(image: string, ref: string, options: PushOptions = {}): Operation<Descriptor, PushProgress> {
+    return operation(async report => {
+      const { pushOne } = await import('./push.js');
+      const record = this.#catalog.find(image, 'images.push');
+      const pushed = await pushOne(record, ref, this.#departure('images.push', report), options);
+      this.#emit('image:push', record, ref);
+      return pushed;
+    });
+  }
+
+  /**
+   * Pushes several images, one per platform, and an index that lists them, so that everybody who pulls `ref` gets the one
+   * for his machine.
+   *
+   * @throws {@link ParseError} when two are for the same platform; as {@link ImageCollection.push}.
+   */
+  pushIndex(
+    ref: string,
+    images: readonly (string | Image)[],
+    options: PushOptions = {},
+  ): Operation<Descriptor, PushProgress> {
+    return operation(async report => {
+      const call = 'images.pushIndex';
+      const { pushMany } = await import('./push.js');
+      const found = images.map(image => this.#catalog.find(typeof image === 'string' ? image : image.id, call));
+      return pushMany(found, ref, this.#departure(call, report), options);
+    });
   }
 
   /**
@@ -335,13 +373,8 @@ export class ImageCollection {
     return this.#options.usedBy?.(record.config) ?? [];
   }
 
-  #registry(host: string, credentials: CredentialProvider | undefined): Registry {
-    const insecure = this.#options.insecureRegistries?.includes(host) === true;
-    return new Registry(host, {
-      ...this.#options.registry,
-      ...(credentials && { credentials }),
-      ...(insecure && { insecure }),
-    });
+  #departure(call: string, report: Report<PushProgress>): Departure {
+    return { call, store: this.#store, catalog: this.#catalog, access: this.#options, report };
   }
 
   #arrival(call: string, signal: AbortSignal, report: Report<TransferProgress>, concurrency = 3): ArrivalOptions {
