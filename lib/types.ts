@@ -231,6 +231,8 @@ export interface Features {
   readonly masquerade: Feature;
   /** Seccomp filters. */
   readonly seccomp: Feature;
+  /** AppArmor profiles. */
+  readonly appArmor: Feature;
   /** Reading zstd layers, and how fast. */
   readonly zstd: Feature;
 }

@@ -41,7 +41,7 @@ static _Noreturn void child_main(const struct plan *plan, struct stdio *stdio, b
   /* CVE-2016-9962: nobody inside may trace us between our entering and the exec. */
   (void)prctl(PR_SET_DUMPABLE, 0);
   bool user_namespace = process_namespaces(plan) & CLONE_NEWUSER;
-  if (cgroup_join(cgroups, count) == 0) {
+  if (cgroup_join(cgroups, count) == 0 && process_prepare(plan) == 0) {
     if (setns(target, process_namespaces(plan)) < 0) fail("namespaces", "setns", "");
     else if (user_namespace && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) fail("user-namespace", "setresuid", "0");
     else if (process_stdio(plan, stdio, tty, sync) == 0) process_exec(plan, 1);

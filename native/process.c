@@ -175,12 +175,46 @@ int process_stdio(const struct plan *plan, struct stdio *stdio, bool tty, int sy
 
 /* --- who it is and what it may do --- */
 
+static int apparmor_exec = -1;
+
+int process_prepare(const struct plan *plan) {
+  const struct op *score = plan_find(plan, "oom-score-adj"), *profile = plan_find(plan, "apparmor");
+  if (score && write_file(AT_FDCWD, "/proc/self/oom_score_adj", op_text(score, 1), score->fields[1].length) < 0)
+    return fail("limit", "oomScoreAdj", op_text(score, 1));
+  if (!profile) return 0;
+  /* The container's own /proc could be anything (CVE-2019-16884). Since Linux 5.8 each module has a directory. */
+  apparmor_exec = open("/proc/self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
+  if (apparmor_exec < 0 && errno == ENOENT) apparmor_exec = open("/proc/self/attr/exec", O_WRONLY | O_CLOEXEC);
+  return apparmor_exec < 0 ? fail("apparmor", "open", "/proc/self/attr/exec") : 0;
+}
+
+static int change_profile(const struct plan *plan) {
+  const struct op *op = plan_find(plan, "apparmor");
+  char text[4096];
+  if (!op) return 0;
+  int length = snprintf(text, sizeof text, "exec %s", op_text(op, 1));
+  if (length >= (int)sizeof text) errno = ENAMETOOLONG;
+  if (length >= (int)sizeof text || write(apparmor_exec, text, (size_t)length) != length) return fail("apparmor", "write", op_text(op, 1));
+  return 0;
+}
+
+/* Raising a hard limit takes CAP_SYS_RESOURCE. Without it, as much as there is to be had: TypeScript has said so before. */
+static int limit_at_most(unsigned resource, struct rlimit wanted) {
+  struct rlimit now;
+  if (getrlimit(resource, &now) < 0) return -1;
+  if (wanted.rlim_max > now.rlim_max) wanted.rlim_max = now.rlim_max;
+  if (wanted.rlim_cur > wanted.rlim_max) wanted.rlim_cur = wanted.rlim_max;
+  return setrlimit(resource, &wanted);
+}
+
 static int apply_limits(const struct plan *plan) {
   for (size_t i = 0; i < plan->count; i++) {
     const struct op *op = &plan->ops[i];
     if (!op_is(op, "rlimit")) continue;
     struct rlimit limit = {(rlim_t)op_number(op, 2, -1), (rlim_t)op_number(op, 3, -1)};
-    if (setrlimit((unsigned)op_number(op, 1, 0), &limit) < 0) return fail("rlimit", "setrlimit", op_text(op, 4));
+    unsigned resource = (unsigned)op_number(op, 1, 0);
+    if (setrlimit(resource, &limit) == 0 || (errno == EPERM && limit_at_most(resource, limit) == 0)) continue;
+    return fail("limit", op_text(op, 4), op_text(op, 2));
   }
   return 0;
 }
@@ -348,7 +382,7 @@ int process_exec(const struct plan *plan, pid_t monitor) {
   const struct op *mask_op = plan_find(plan, "umask");
   umask(mask_op ? (mode_t)op_number(mask_op, 1, 022) : 022);
   close_on_exec();
-  if (enter_directory(plan) < 0 || apply_limits(plan) < 0 || become(plan) < 0) return -1;
+  if (enter_directory(plan) < 0 || apply_limits(plan) < 0 || change_profile(plan) < 0 || become(plan) < 0) return -1;
   bool init = plan_find(plan, "init") != NULL;
   reset_signals();
   /* After the last change of credentials, which clears it. Should the monitor be killed, so are we. */

@@ -13,6 +13,11 @@ int process_stdio(const struct plan *plan, struct stdio *stdio, bool tty, int sy
 /* Puts the pty, by now the standard input, on /dev/console as well: for a container's first process. 0, or -1 after fail(). */
 int process_console(void);
 /*
+ * What is said in the host's /proc, so before that is out of sight: oom-score-adj; and apparmor, whose file is kept open
+ * for process_exec. 0, or -1 after fail().
+ */
+int process_prepare(const struct plan *plan);
+/*
  * cwd, limits, groups and user, capabilities, seccomp, in the order in which each can still be done; then exec.
  * Returns only when that failed, after fail(): stage "exec" when it was the command itself.
  */

@@ -15,10 +15,12 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#include "process.h"
 #include "util.h"
 
 /* glibc's <sys/mount.h> and <linux/mount.h> do not go together on every Debian: the few of the former's that we need. */
@@ -255,6 +257,36 @@ static int op_bind(struct rootfs *root, const struct op *op) {
   return 0;
 }
 
+/* bind-of PID START_TIME SOURCE TARGET ATTRIBUTES: a mount of another container's, by way of its mount namespace: that of
+ * a process which began then, so a reused pid is never taken for it. */
+static int op_bind_of(struct rootfs *root, const struct op *op) {
+  const char *source = op_text(op, 3), *target = op_text(op, 4);
+  pid_t pid = (pid_t)op_number(op, 1, 0);
+  struct mount_attr attr = {.attr_set = (uint64_t)op_number(op, 5, 0), .propagation = MS_PRIVATE};
+  char path[64];
+  snprintf(path, sizeof path, "/proc/%d/ns/mnt", pid);
+  cleanup_close int theirs = open(path, O_RDONLY | O_CLOEXEC), ours = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
+  if (theirs < 0 || ours < 0) return fail("bind-of", "open", path);
+  if (process_start_time(pid) != op_number(op, 2, -2)) {
+    errno = ESRCH;
+    return fail("bind-of", "open", path);
+  }
+  /* In there somebody may be waiting for us: nobody traces, and nobody opens what we hold. */
+  int dumpable = prctl(PR_GET_DUMPABLE);
+  (void)prctl(PR_SET_DUMPABLE, 0);
+  if (setns(theirs, CLONE_NEWNS) < 0) return fail("bind-of", "setns", path);
+  cleanup_close int tree = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+  int saved = errno;
+  if (setns(ours, CLONE_NEWNS) < 0) return fail("bind-of", "setns", "/proc/self/ns/mnt");
+  (void)prctl(PR_SET_DUMPABLE, dumpable);
+  errno = saved;
+  if (tree < 0) return fail("bind-of", "open_tree", source);
+  if (sys_mount_setattr(tree, 0, &attr) < 0) return fail("bind-of", "mount_setattr", target);
+  cleanup_close int where = open_target(root->fd, target, 'd');
+  if (where < 0) return fail("bind-of", "open", target);
+  return sys_move_mount(tree, where) < 0 ? fail("bind-of", "move_mount", target) : 0;
+}
+
 /* readonly PATH: where something is mounted, that becomes read-only; elsewhere a bind of the path on itself, with
  * everything below. Not there: nothing to protect. */
 static int op_readonly(struct rootfs *root, const struct op *op) {
@@ -303,6 +335,11 @@ static int op_mask(struct rootfs *root, const struct op *op) {
     } else {
       cleanup_close int null = open_in(root->fd, "/dev/null", O_PATH);
       if (null < 0) return fail("mask", "open", "/dev/null");
+      /* CVE-2025-31133: with something else in its place, that would be laid over the host's kernel interfaces. */
+      if (fstat(null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+        errno = ENODEV;
+        return fail("mask", "fstat", "/dev/null");
+      }
       cover = sys_open_tree(null, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     }
     if (cover < 0) return fail("mask", "open_tree", path);
@@ -371,6 +408,7 @@ int rootfs_op(struct rootfs *root, const struct op *op, bool *known) {
   } ops[] = {
       {"root-overlay", op_root_overlay}, {"root-bind", op_root_bind}, {"root-readonly", op_root_readonly},
       {"mount", op_mount},               {"bind", op_bind},           {"readonly", op_readonly},
+      {"bind-of", op_bind_of},
       {"mask", op_mask},                 {"mkdir", op_mkdir},         {"mknod", op_mknod},
       {"symlink", op_symlink},           {"pivot", op_pivot},
   };

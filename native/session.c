@@ -308,6 +308,7 @@ static void on_process(struct loop_source *source, uint32_t events) {
   struct session *session = source->context;
   if (waitpid(session->pid, &session->exit_status, WNOHANG) != session->pid) return;
   session->exited = true;
+  session->process_gone(session);
   loop_remove(&session->loop, source);
 }
 
@@ -322,7 +323,7 @@ static int pipe_pair(int *ours, int *theirs, bool we_read) {
   return 0;
 }
 
-static void no_owner_gone(struct session *session) { (void)session; }
+static void nothing(struct session *session) { (void)session; }
 
 int session_open(struct session *session, bool keep_stdin, bool tty, struct stdio *process) {
   memset(session, 0, sizeof *session);
@@ -334,7 +335,7 @@ int session_open(struct session *session, bool keep_stdin, bool tty, struct stdi
   session->listener = (struct loop_source){-1, on_listener, session};
   session->pidfd = -1;
   session->tty = tty;
-  session->owner_gone = no_owner_gone;
+  session->owner_gone = session->process_gone = nothing;
   if (loop_init(&session->loop) < 0) return fail("monitor", "epoll_create1", "");
   if (tty) return 0;
   if (keep_stdin && pipe_pair(&session->in.fd, &process->in, false) < 0) return -1;

@@ -45,6 +45,7 @@ struct session {
   int pidfd, exit_status; /* exit_status: as from waitpid */
   bool exited;
   void (*owner_gone)(struct session *session);
+  void (*process_gone)(struct session *session);
 };
 
 /* keep_stdin: give the process a pipe to read from; otherwise it gets /dev/null. */

@@ -24,6 +24,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "device.h"
 #include "launch.h"
 #include "log.h"
 #include "modes.h"
@@ -53,10 +54,38 @@ static int make_cgroups(const struct plan *plan) {
     } else if (op_is(op, "cg-write")) {
       /* The third field is the user's option, so that a refusal names what was asked for. */
       if (write_file(AT_FDCWD, op_text(op, 1), op_text(op, 2), op->fields[2].length) < 0) return fail("limit", op_text(op, 3), op_text(op, 2));
+    } else if (op_is(op, "cg-devices")) {
+      if (device_attach(op) < 0) return -1;
     }
   }
   return 0;
 }
+
+/* cg-kill FILE, on version 2, or cg-kill PROCS PIDS_MAX: whatever is left in the container. With a pid namespace of its
+ * own the kernel does that; without, this does. */
+static void kill_cgroup(const struct plan *plan) {
+  const struct op *op = plan_find(plan, "cg-kill");
+  char text[16384];
+  if (!op) return;
+  if (op->count == 2) {
+    (void)write_file(AT_FDCWD, op_text(op, 1), "1", 1);
+    return;
+  }
+  /* Nothing forks away from us then. */
+  if (*op_text(op, 2)) (void)write_file(AT_FDCWD, op_text(op, 2), "0", 1);
+  for (int64_t until = now_ms() + 2000; now_ms() < until; usleep(1000)) {
+    /* One whole page of them at a time; the next round has the rest. */
+    ssize_t n = read_file(AT_FDCWD, op_text(op, 1), text, sizeof text);
+    if (n <= 0) return;
+    for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
+      *end = 0;
+      pid_t pid = (pid_t)atoi(line);
+      if (pid > 0) (void)kill(pid, SIGKILL);
+    }
+  }
+}
+
+static void process_gone(struct session *session) { kill_cgroup(((struct monitor *)session)->plan); }
 
 static void remove_cgroups(const struct plan *plan) {
   for (size_t i = 0; i < plan->count; i++) {
@@ -82,13 +111,18 @@ static bool out_of_memory(const struct plan *plan) {
 
 /* --- the container's side of the clone --- */
 
-/* ns-join KIND PATH: an existing namespace instead of a new one. A pid namespace is joined by the monitor, since only
+/* ns-join KIND PATH [PID START_TIME]: an existing namespace instead of a new one, and whose it has to be. A pid namespace is joined by the monitor, since only
  * children move into it; the others by the child, since the monitor's proxies must listen where the host's are. */
 static int join_namespaces(const struct plan *plan, bool pid) {
   for (size_t i = 0; i < plan->count; i++) {
     if (!op_is(&plan->ops[i], "ns-join") || (strcmp(op_text(&plan->ops[i], 1), "pid") == 0) != pid) continue;
     cleanup_close int fd = open(op_text(&plan->ops[i], 2), O_RDONLY | O_CLOEXEC);
     if (fd < 0) return fail("namespaces", "open", op_text(&plan->ops[i], 2));
+    /* It began when it should have, and we have it open: so it was that process, and not one with its pid. */
+    if (plan->ops[i].count > 4 && process_start_time((pid_t)op_number(&plan->ops[i], 3, 0)) != op_number(&plan->ops[i], 4, -2)) {
+      errno = ESRCH;
+      return fail("namespaces", "open", op_text(&plan->ops[i], 2));
+    }
     if (setns(fd, 0) < 0) return fail("namespaces", "setns", op_text(&plan->ops[i], 2));
   }
   return 0;
@@ -99,7 +133,7 @@ static int child_setup(struct monitor *monitor, int sync) {
   struct rootfs root = {-1};
   char go;
   bool networked = false;
-  if (cgroup_join(monitor->cgroups, monitor->cgroup_count) < 0 || join_namespaces(plan, false) < 0) return -1;
+  if (cgroup_join(monitor->cgroups, monitor->cgroup_count) < 0 || process_prepare(plan) < 0 || join_namespaces(plan, false) < 0) return -1;
   if (plan_find(plan, "user-namespace")) {
     /* The maps are written by the monitor; until then we are nobody. */
     if (read_all(sync, &go, 1) < 0) return fail("user-namespace", "read", "");
@@ -324,11 +358,13 @@ int unshare_main(const struct plan *plan, int connection) {
   if (session_open(&monitor.session, plan_find(plan, "keep-stdin") != NULL, plan_find(plan, "tty") != NULL, &monitor.stdio) < 0) return 1;
   int result = start(&monitor);
   if (result < 0) {
+    kill_cgroup(plan);
     remove_cgroups(plan);
     remove_run_dir(plan);
     return 1;
   }
   if (lifetime && strcmp(op_text(lifetime, 1), "process") == 0) monitor.session.owner_gone = owner_gone;
+  if (plan_find(plan, "cg-kill")) monitor.session.process_gone = process_gone;
   if (session_own(&monitor.session, connection, attach != NULL) < 0) return 1;
   session_run(&monitor.session);
   finish(&monitor);

@@ -7,6 +7,8 @@ import type { createFlags } from './commands/run-flags.js';
 import { BadValue, type Values } from './flags.js';
 import { toLogOptions } from './log-options.js';
 import { checkLabel, toPair } from './pairs.js';
+import { modes } from './isolation-options.js';
+import { securityOptions } from './security-options.js';
 import { readEnvironment } from './env-file.js';
 import { networkOptions } from './network-options.js';
 import { UsageError } from './usage-error.js';
@@ -55,8 +57,18 @@ function isolation(flags: CreateFlags): Wishes {
     capabilities: { add: flags['cap-add'], drop: flags['cap-drop'] },
     init: flags.init,
     sysctls: Object.fromEntries(flags.sysctl),
-    shmSizeBytes: flags['shm-size'],
-    ...security(flags['security-opt']),
+    shmSizeBytes: unlessZero(flags['shm-size']),
+    ...securityOptions(flags['security-opt']),
+    ...modes(flags),
+    domainname: flags.domainname,
+    privileged: flags.privileged ? true : undefined,
+    groups: some(flags['group-add']),
+    devices: some(flags.device),
+    deviceRules: some(flags['device-cgroup-rule']),
+    ulimits: entries(flags.ulimit),
+    oomScoreAdj: unlessZero(flags['oom-score-adj']),
+    cgroupParent: flags['cgroup-parent'],
+    annotations: entries(flags.annotation),
   };
 }
 
@@ -86,42 +98,28 @@ function resources(flags: CreateFlags): Resources {
     cpusetCpus: flags['cpuset-cpus'],
     cpusetMems: flags['cpuset-mems'],
     maxProcesses: unlessZero(flags['pids-limit']),
+    memorySwappiness: flags['memory-swappiness'] === -1 ? undefined : flags['memory-swappiness'],
+    oomKillDisable: flags['oom-kill-disable'] ? true : undefined,
+    blkioWeight: unlessZero(flags['blkio-weight']),
+    blkioWeightDevices: some(flags['blkio-weight-device']),
+    deviceReadBytes: some(flags['device-read-bps']),
+    deviceWriteBytes: some(flags['device-write-bps']),
+    deviceReadOps: some(flags['device-read-iops']),
+    deviceWriteOps: some(flags['device-write-iops']),
   });
+}
+
+function entries<K extends string, V>(pairs: readonly (readonly [K, V])[]): Record<K, V> | undefined {
+  return pairs.length === 0 ? undefined : (Object.fromEntries(pairs) as Record<K, V>);
+}
+
+function some<T>(list: readonly T[]): readonly T[] | undefined {
+  return list.length === 0 ? undefined : list;
 }
 
 /** To Docker, 0 is not given. */
 function unlessZero(value: number | undefined): number | undefined {
   return value === 0 ? undefined : value;
-}
-
-function security(options: readonly string[]): { seccomp?: 'unconfined' | object; noNewPrivileges?: boolean } {
-  const found: { seccomp?: 'unconfined' | object; noNewPrivileges?: boolean } = {};
-  for (const option of options) {
-    const [, key = '', value] = /^([^=:]+)(?:[=:](.*))?$/s.exec(option) ?? [];
-    if (key === 'no-new-privileges' && [undefined, 'true', 'false'].includes(value))
-      found.noNewPrivileges = value !== 'false';
-    else if (key === 'seccomp' && value === 'unconfined') found.seccomp = 'unconfined';
-    else if (key === 'seccomp' && value === 'builtin') delete found.seccomp;
-    else if (key === 'seccomp' && value !== undefined) found.seccomp = readProfile(value);
-    // What Docker does where the module is not in the kernel's list: nothing.
-    else if (option !== 'apparmor=unconfined' && option !== 'label=disable' && option !== 'label:disable')
-      throw new UsageError(`Invalid --security-opt: ${JSON.stringify(option)}`);
-  }
-  return found;
-}
-
-function readProfile(path: string): object {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw new UsageError(`opening seccomp profile (${path}) failed: ${(error as Error).message}`);
-  }
-  try {
-    return JSON.parse(text) as object;
-  } catch (error) {
-    throw new UsageError(`parsing seccomp profile (${path}) failed: ${(error as Error).message}`);
-  }
 }
 
 function asked<T>(option: string, value: string, parse: (value: string) => T): T {

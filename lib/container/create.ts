@@ -11,6 +11,7 @@ import { CONTAINER_NAME, drawName } from './names.js';
 import type { CreateContainerOptions } from './options.js';
 import { eventOf, type ContainerRecord } from './record.js';
 import { resolveConfig } from './resolve.js';
+import { resolvePeers } from './peers.js';
 
 /**
  * Makes a container's record, with its name claimed and its volumes made; all of it or nothing.
@@ -25,7 +26,7 @@ export async function createRecord(
   options.signal?.throwIfAborted();
   const image = await imageOf(context, options, call);
   const id = randomBytes(32).toString('hex');
-  const config = resolveConfig(id, options, image.config.config);
+  const config = resolvePeers(context, resolveConfig(id, options, image.config.config), call);
   checkResources(context.cgroups(), config.resources, call);
   const { records, volumes } = context;
   await using scope = new Scope();

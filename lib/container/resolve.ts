@@ -1,14 +1,16 @@
+import { hostname as hostName } from 'node:os';
+
 import type { ImageRunConfig } from '../oci/image-spec.js';
 import { parseSignal } from '../runtime/signals.js';
 import { resolvePorts } from '../network/exposed.js';
 import { resolveLog } from './log-config.js';
 import type { CreateContainerOptions } from './options.js';
+import { resolveIsolation } from './isolation.js';
 import type { ContainerConfig } from './record.js';
 import { resolveNetworks } from './resolve-networks.js';
 import { settleHealthcheck, settleRestart } from './settle.js';
 
 const HOST_NAME = /^[a-zA-Z0-9]([a-zA-Z0-9_.-]{0,62})$/;
-const SYSCTL = /^(net\.|kernel\.(shm|msg|sem)|fs\.mqueue\.)[a-z0-9_.*/-]+$|^kernel\.sem$/;
 const DEFAULT_SHM_BYTES = 64 * 1024 * 1024;
 const DEFAULT_GRACE_MS = 10_000;
 
@@ -24,22 +26,15 @@ export function resolveConfig(
   image: ImageRunConfig,
 ): Omit<ContainerConfig, 'mounts'> {
   const { entrypoint, command } = resolveCommand(options, image);
-  const hostname = options.hostname ?? id.slice(0, 12);
+  const hostname = options.hostname ?? (options.utsMode === 'host' ? hostName() : id.slice(0, 12));
   check(HOST_NAME.test(hostname), 'hostname', hostname, 'letters, digits, dots and dashes, 63 at most');
   const cwd = options.cwd ?? (image.WorkingDir || '/');
   check(cwd.startsWith('/'), 'cwd', cwd, 'an absolute path');
-  for (const name of Object.keys(options.sysctls ?? {})) {
-    check(
-      SYSCTL.test(name) && !name.includes('..'),
-      'sysctls',
-      name,
-      'a namespaced setting: net.…, kernel.shm…, kernel.msg…, kernel.sem or fs.mqueue.…',
-    );
-  }
   const network = resolveNetworks('containers.create', options);
   const { ports, exposed } = resolvePorts('containers.create', options, image.ExposedPorts ?? []);
   const restart = settleRestart(options, 'containers.create');
   const healthcheck = settleHealthcheck(options.healthcheck, image, 'containers.create');
+  const isolation = resolveIsolation(options, network.networkMode);
   return {
     entrypoint,
     command,
@@ -67,13 +62,19 @@ export function resolveConfig(
     noNewPrivileges: options.noNewPrivileges ?? false,
     init: options.init ?? false,
     sysctls: options.sysctls ?? {},
-    shmSizeBytes: options.shmSizeBytes ?? DEFAULT_SHM_BYTES,
+    shmSizeBytes: checkShm(options.shmSizeBytes ?? DEFAULT_SHM_BYTES),
+    ...isolation,
     extraHosts: options.extraHosts ?? {},
     dns: options.dns ?? [],
     ...(options.dnsSearch === undefined ? {} : { dnsSearch: options.dnsSearch }),
     ...(options.dnsOptions === undefined ? {} : { dnsOptions: options.dnsOptions }),
     log: resolveLog(options.log, options.lifetime),
   };
+}
+
+function checkShm(bytes: number): number {
+  check(Number.isSafeInteger(bytes) && bytes > 0, 'shmSizeBytes', bytes, 'a number of bytes above 0');
+  return bytes;
 }
 
 /** Docker's table: a given entrypoint drops the image's command as well; an empty command is as none given. */

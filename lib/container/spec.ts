@@ -1,28 +1,37 @@
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { prepareParent } from '../host/cgroups-control.js';
 import { planCgroups, type CgroupPlan } from '../host/cgroups-plan.js';
 import { readInLayers } from '../image/view.js';
 import { capabilitySets, type CapabilitySets } from '../runtime/capabilities.js';
 import {
   DEFAULT_PATH,
   cgroupMounts,
-  defaultDevices,
   defaultMounts,
   defaultSymlinks,
-  maskedPaths,
   networkSysctls,
-  readOnlyPaths,
+  type DefaultMountOptions,
 } from '../runtime/defaults.js';
 import { seccompFilter } from '../runtime/seccomp-filter.js';
 import { attribute } from '../runtime/spec.js';
 import type { ContainerSpec, MountSpec, NamespaceKind, ProcessSpec, RootSpec } from '../runtime/spec.js';
+import { settleUlimits } from '../runtime/ulimits.js';
 import { resolveUser, type ResolvedUser } from '../runtime/users.js';
 import type { ContainerContext } from './context.js';
 import { attributesText, isKept } from './log-config.js';
 import { hasOwnNetwork, type StartNetwork } from './network.js';
 import type { FurtherProcessOptions, ProcessOptions } from './options.js';
-import type { ContainerRecord } from './record.js';
+import {
+  devicesOf,
+  joinedNamespaces,
+  joinsOf,
+  ownNamespaces,
+  protectedPaths,
+  type Devices,
+  type Peers,
+} from './confinement.js';
+import type { ContainerConfig, ContainerRecord } from './record.js';
 
 interface SpecInput {
   readonly call: string;
@@ -33,6 +42,7 @@ interface SpecInput {
   readonly directory: string;
   readonly logPath: string;
   readonly network: StartNetwork;
+  readonly peers: Peers;
 }
 
 /** Answers all questions that are left when a container starts: what the monitor gets is to be carried out as it is. */
@@ -42,9 +52,17 @@ export async function buildSpec(
   input: SpecInput,
 ): Promise<ContainerSpec> {
   const { config } = record;
+  const { peers } = input;
   const root = await rootOf(context, record, input.call);
-  const cgroups = cgroupsOf(context, record, input.call);
-  const cgroup = cgroups === undefined ? { mounts: [], readOnlyPaths: [] } : cgroupMounts(cgroups);
+  const devices = devicesOf(record, input.call);
+  const cgroups = cgroupsOf(context, record, input.call, { make: true, devices });
+  const ownCgroups = hasCgroupNamespace(context, record);
+  const privileged = config.privileged === true;
+  const paths = protectedPaths(config);
+  const cgroup =
+    cgroups === undefined
+      ? { mounts: [], readOnlyPaths: [] }
+      : cgroupMounts(cgroups, { ownNamespace: ownCgroups, writable: privileged || config.writableCgroups === true });
   const command = [...config.entrypoint, ...config.command];
   return {
     lifetime: record.lifetime,
@@ -52,23 +70,25 @@ export async function buildSpec(
     exitFile: input.exitFile,
     ...(isKept(config.log) ? { log: { ...config.log, path: input.logPath, attributes: attributesText(record) } } : {}),
     attach: input.attach,
-    namespaces: namespaces(record),
-    joins: input.network.joins,
-    cgroupNamespace: hasCgroupNamespace(context),
-    hostname: config.hostname,
+    namespaces: ownNamespaces(record),
+    joins: [...joinsOf(peers), ...input.network.joins],
+    ...((config.pidMode ?? 'private') === 'private' ? {} : { killsRest: true }),
+    cgroupNamespace: ownCgroups,
+    ...(config.utsMode === 'host' ? {} : { hostname: config.hostname }),
+    ...(config.domainname === undefined ? {} : { domainname: config.domainname }),
     mountpoint: mountpointOf(context),
     root,
     readOnlyRoot: config.readOnly,
     mounts: [
-      ...defaultMounts({ shmBytes: config.shmSizeBytes }),
+      ...defaultMounts({ shmBytes: config.shmSizeBytes, privileged, sharedMemory: sharedMemory(config, peers) }),
       ...cgroup.mounts,
       ...etcMounts(record, input),
       ...context.volumes.mountSpecs(config.mounts, input.call),
     ],
-    devices: defaultDevices,
+    devices: devices.nodes,
     symlinks: defaultSymlinks,
-    maskedPaths: maskedPaths(),
-    readOnlyPaths: [...readOnlyPaths, ...cgroup.readOnlyPaths],
+    maskedPaths: paths.maskedPaths,
+    readOnlyPaths: [...paths.readOnlyPaths, ...cgroup.readOnlyPaths],
     sysctls: hasOwnNetwork(config) ? { ...networkSysctls, ...config.sysctls } : config.sysctls,
     ...(cgroups === undefined ? {} : { cgroups }),
     network: input.network.ops,
@@ -102,29 +122,47 @@ export function execProcess(
 
 /** The namespaces that an exec enters. */
 export function namespacesOf(context: ContainerContext, record: ContainerRecord): (NamespaceKind | 'cgroup')[] {
-  const joined = !hasOwnNetwork(record.config) && record.config.networkMode !== 'host';
   return [
-    ...namespaces(record),
-    ...(joined ? (['net'] as const) : []),
-    ...(hasCgroupNamespace(context) ? (['cgroup'] as const) : []),
+    ...ownNamespaces(record),
+    ...joinedNamespaces(record),
+    ...(hasCgroupNamespace(context, record) ? (['cgroup'] as const) : []),
   ];
 }
 
-/** `undefined` on a machine without any usable controller. */
-export function cgroupsOf(context: ContainerContext, record: ContainerRecord, call: string): CgroupPlan | undefined {
+/**
+ * `undefined` on a machine without any usable controller.
+ *
+ * @param options.make - Whether the groups above, where the user named them, are made: for a start.
+ */
+export function cgroupsOf(
+  context: ContainerContext,
+  record: ContainerRecord,
+  call: string,
+  options: { readonly make?: boolean; readonly devices?: Devices } = {},
+): CgroupPlan | undefined {
   const host = context.cgroups();
+  const { cgroupParent: path, resources } = record.config;
+  const { rules } = options.devices ?? devicesOf(record, call);
   // Planned also where there is none: a limit that was asked for is an error then, not a silence.
-  const plan = planCgroups(host, record.id, record.config.resources, { call });
+  const plan = planCgroups(host, record.id, resources, {
+    call,
+    devices: rules,
+    ...(path === undefined
+      ? {}
+      : { parent: options.make === true ? { path, cpuset: prepareParent(host, path) } : { path } }),
+  });
   return host.mode === 'none' ? undefined : plan;
 }
 
-function namespaces({ config }: ContainerRecord): NamespaceKind[] {
-  return hasOwnNetwork(config) ? ['mnt', 'pid', 'ipc', 'uts', 'net'] : ['mnt', 'pid', 'ipc', 'uts'];
+function sharedMemory({ ipcMode }: ContainerConfig, { ipc }: Peers): NonNullable<DefaultMountOptions['sharedMemory']> {
+  if (ipcMode === 'host' || ipcMode === 'none') return ipcMode;
+  return ipc ?? 'private';
 }
 
 /** As Docker: private on version 2, the host's on version 1. */
-function hasCgroupNamespace(context: ContainerContext): boolean {
-  return context.cgroups().mode === 'v2';
+function hasCgroupNamespace(context: ContainerContext, { config }: ContainerRecord): boolean {
+  const usual = context.cgroups().mode === 'v2' ? 'private' : 'host';
+  return (config.cgroupNamespace ?? usual) === 'private';
 }
 
 /** One for all containers: each mounts its root there in its own namespace, where nobody else sees it. */
@@ -187,12 +225,16 @@ function processOf(
 ): ProcessSpec {
   const { config } = record;
   const user = userOf(context, record, input.user, input.call);
+  const privileged = input.privileged === true || config.privileged === true;
   const sets = capabilitySets(
-    input.privileged === true ? { privileged: true } : withoutNodes(context, record, input.call),
+    privileged ? { privileged } : withoutNodes(context, record, input.call),
     undefined,
     input.call,
   );
-  const seccomp = config.seccomp === 'unconfined' ? undefined : filterOf(config.seccomp, sets);
+  // As Docker: a container that is privileged has a filter only when it was given one.
+  const unconfined = config.seccomp === 'unconfined' || (config.privileged === true && config.seccomp === undefined);
+  const seccomp = unconfined ? undefined : filterOf(config.seccomp as object | undefined, sets);
+  const { appArmor } = config;
   return {
     argv,
     env: environment(record, input, user),
@@ -204,7 +246,11 @@ function processOf(
     capabilities: sets,
     ...(seccomp === undefined ? {} : { seccomp }),
     noNewPrivileges: config.noNewPrivileges,
-    rlimits: [],
+    ...(config.oomScoreAdj === undefined ? {} : { oomScoreAdj: config.oomScoreAdj }),
+    ...(appArmor === undefined || appArmor === 'unconfined' || privileged ? {} : { appArmor }),
+    rlimits: settleUlimits(config.ulimits ?? {}, message =>
+      context.emit('warning', { time: new Date(), message: `${input.call}: container ${record.name}: ${message}` }),
+    ),
     ...(input.tty ? { tty: input.terminalSize ?? { rows: 24, columns: 80 } } : {}),
     stdin: input.stdin,
     merged: input.merged === true,
@@ -256,5 +302,9 @@ function userOf(
     const bytes = changed ? readInLayers([{ dir: upper, opaque: [] }, ...image.views], path) : image.readFile(path);
     return bytes?.toString('utf8');
   };
-  return resolveUser(user, { passwd: read('/etc/passwd'), group: read('/etc/group') }, { call });
+  return resolveUser(
+    user,
+    { passwd: read('/etc/passwd'), group: read('/etc/group') },
+    { call, extraGroups: record.config.groups ?? [] },
+  );
 }

@@ -9,6 +9,7 @@ import { containerPlan } from '../runtime/plan.js';
 import type { AbortOptions } from '../types.js';
 import { writeFileAtomic } from '../util/files.js';
 import { Scope } from '../util/scope.js';
+import { findPeers } from './confinement.js';
 import type { ContainerContext } from './context.js';
 import type { EndpointView } from './inspect.js';
 import type { Live } from './live.js';
@@ -55,6 +56,7 @@ export class Starter {
     await using scope = new Scope();
     const network = await startNetwork(this.#context, this.#live, record, { call, signal });
     scope.defer(() => network.release());
+    const peers = findPeers(this.#context, this.#live, record, call);
     const spec = await buildSpec(this.#context, record, {
       call,
       attach: options.attach,
@@ -62,6 +64,7 @@ export class Starter {
       exitFile,
       directory,
       network,
+      peers,
       logPath: logPath(this.#context, record),
     });
     rmSync(exitFile, { force: true });

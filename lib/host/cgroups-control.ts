@@ -28,6 +28,40 @@ export function prepareCgroups(host: CgroupHost): void {
 }
 
 /**
+ * Makes the group that a user wants containers to be in, in each hierarchy: with all above it, with the controllers of
+ * version 2 handed down, and with the processors of version 1 taken over from above where there are none yet. What is
+ * there already stays as it is. Nobody removes it: its limits are not ours.
+ *
+ * @returns What its cpuset of version 1 allows.
+ */
+export function prepareParent(host: CgroupHost, path: string): CgroupHost['cpuset'] {
+  let cpuset = host.cpuset;
+  for (const hierarchy of host.hierarchies) {
+    let group = hierarchy.base;
+    if (hierarchy.version === 2) handDown(group);
+    for (const name of path.split('/').filter(part => part !== '')) {
+      group = join(group, name);
+      mkdirExisting(group);
+      if (hierarchy.version === 2) handDown(group);
+      else if (hierarchy.controllers.includes('cpuset')) cpuset = takeOver(group, cpuset);
+    }
+  }
+  return cpuset;
+}
+
+/** A new cpuset of version 1 is empty. */
+function takeOver(group: string, above: CgroupHost['cpuset']): CgroupHost['cpuset'] {
+  const settled = (file: string, usual: string): string => {
+    const path = join(group, file);
+    const value = readFileSync(path, 'utf8').trim();
+    if (value !== '') return value;
+    writeFileSync(path, usual, { flag: 'r+' });
+    return usual;
+  };
+  return { cpus: settled('cpuset.cpus', above.cpus), mems: settled('cpuset.mems', above.mems) };
+}
+
+/**
  * {@link prepareCgroups}, and a group of our own in each hierarchy, so that no other engine that closes takes the shared
  * ones away between our looking and our starting a container.
  *

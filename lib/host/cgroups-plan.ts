@@ -38,7 +38,12 @@ export interface CgroupPlan {
   /** On version 2, the program that decides on device nodes, and the directory it is for. */
   readonly devices?: { readonly dir: string; readonly program: Buffer };
   /** For `/sys/fs/cgroup` inside the container, read-only, on version 1. On version 2 a cgroup2 mount shows it by itself. */
-  readonly binds: readonly { readonly source: string; readonly target: string }[];
+  readonly binds: readonly {
+    readonly source: string;
+    readonly target: string;
+    /** The file system that shows the same to whoever has a cgroup namespace. */
+    readonly type: { readonly name: 'cgroup' | 'cgroup2'; readonly options: string };
+  }[];
   /** Each controller's directory, for statistics. */
   readonly groups: ReadonlyMap<Controller, string>;
   /** Access to device nodes is controlled. Where not, the container must not be able to use nodes it makes. */
@@ -111,7 +116,7 @@ export function planCgroups(
     ...(freezer === undefined ? {} : { freeze: freezePlan(freezer, v2 !== undefined) }),
     ...killPlan(v2, own[0], groups.get('pids')),
     ...(devices === undefined ? {} : { devices: { dir: devices, program: programOf(options.devices) } }),
-    binds: v2 === undefined ? entered.map(path => ({ source: path, target: mountOfGroup(host, path) })) : [],
+    binds: v2 === undefined ? entered.map(path => bindOf(host, path)) : [],
     groups,
     devicesEnforced: groups.has('devices'),
   };
@@ -155,9 +160,12 @@ function hierarchyOf(host: CgroupHost, path: string): Hierarchy | undefined {
     .sort((a, b) => b.base.length - a.base.length)[0];
 }
 
-function mountOfGroup(host: CgroupHost, path: string): string {
-  const hierarchy = hierarchyOf(host, path);
-  return `/sys/fs/cgroup/${hierarchy === undefined ? '' : nameOf(hierarchy)}`;
+function bindOf(host: CgroupHost, source: string): CgroupPlan['binds'][number] {
+  const hierarchy = hierarchyOf(host, source);
+  const target = `/sys/fs/cgroup/${hierarchy === undefined ? '' : nameOf(hierarchy)}`;
+  return hierarchy?.version === 2
+    ? { source, target, type: { name: 'cgroup2', options: '' } }
+    : { source, target, type: { name: 'cgroup', options: hierarchy?.controllers.join(',') ?? '' } };
 }
 
 function nameOf(hierarchy: Hierarchy): string {

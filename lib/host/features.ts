@@ -4,6 +4,7 @@ import * as zlib from 'node:zlib';
 
 import { findProgram } from '../archive/program.js';
 import type { AbortOptions, Feature, Features } from '../types.js';
+import { appArmorMissing } from './apparmor.js';
 import { describeCgroups } from './cgroups.js';
 import type { CgroupHost, Controller } from './cgroups.js';
 import { describeIds } from './idmap.js';
@@ -68,6 +69,7 @@ export async function probeFeatures(options: ProbeOptions): Promise<Features> {
         ? lacking('there is no nft program', 'install it (Debian: apt-get install nftables)')
         : answer('masquerade', masqueradeRemedy, nft),
     seccomp: answer('seccomp', () => 'use a kernel with CONFIG_SECCOMP_FILTER=y'),
+    appArmor: appArmor(),
     zstd: zstd(),
   };
 }
@@ -161,6 +163,11 @@ function controller(host: CgroupHost, name: Controller, detail?: string): Featur
   return missing === undefined ? available(detail) : lacking(missing.reason, missing.remedy);
 }
 
+function appArmor(): Feature {
+  const missing = appArmorMissing();
+  return missing === undefined ? available() : lacking(missing.reason, missing.remedy);
+}
+
 function zstd(): Feature {
   if ('createZstdDecompress' in zlib) return available("Node's own, fast");
   const program = findProgram('zstd');
@@ -191,6 +198,7 @@ function elsewhere(): Features {
     bridge: no,
     masquerade: no,
     seccomp: no,
+    appArmor: no,
     zstd: no,
   };
 }

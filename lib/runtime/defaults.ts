@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 
 import type { CgroupPlan } from '../host/cgroups-plan.js';
 import { attribute } from './spec.js';
-import type { DeviceNode, MountSpec } from './spec.js';
+import type { DeviceNode, MountSpec, Peer } from './spec.js';
 
 /** Where commands are looked for when the image says nothing. */
 export const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -91,13 +91,13 @@ export interface DefaultMountOptions {
   readonly ttyGid?: number | undefined;
   /** Writable `/sys`. */
   readonly privileged?: boolean;
-  /** `ipc: 'host'` and `'container:…'` bring their own `/dev/shm` and `/dev/mqueue`. */
-  readonly ipc?: 'private' | 'shared';
+  /** Whose `/dev/shm`: its own by default, the host's, that of another container, or none at all. */
+  readonly sharedMemory?: 'private' | 'host' | 'none' | Peer;
 }
 
 /** What Docker mounts into every container, in order; `/sys/fs/cgroup` is {@link cgroupMounts}. */
 export function defaultMounts(options: DefaultMountOptions = {}): MountSpec[] {
-  const { shmBytes = DEFAULT_SHM_BYTES, privileged = false, ipc = 'private' } = options;
+  const { shmBytes = DEFAULT_SHM_BYTES, privileged = false, sharedMemory = 'private' } = options;
   const ttyGid = 'ttyGid' in options ? options.ttyGid : 5;
   const devpts = `newinstance,ptmxmode=0666,mode=0620${ttyGid === undefined ? '' : `,gid=${ttyGid}`}`;
   const quiet = noSuid | noExec | noDev;
@@ -106,13 +106,26 @@ export function defaultMounts(options: DefaultMountOptions = {}): MountSpec[] {
     mount('tmpfs', 'tmpfs', '/dev', noSuid | strictAtime, 'mode=755,size=65536k'),
     mount('devpts', 'devpts', '/dev/pts', noSuid | noExec, devpts),
     mount('sysfs', 'sysfs', '/sys', privileged ? quiet : quiet | readOnly),
-    ...(ipc === 'private'
-      ? [
-          mount('mqueue', 'mqueue', '/dev/mqueue', quiet),
-          mount('tmpfs', 'shm', '/dev/shm', quiet, `mode=1777,size=${shmBytes}`),
-        ]
-      : []),
+    mount('mqueue', 'mqueue', '/dev/mqueue', quiet),
+    ...shared(sharedMemory, shmBytes),
   ];
+}
+
+function shared(memory: NonNullable<DefaultMountOptions['sharedMemory']>, shmBytes: number): MountSpec[] {
+  const target = '/dev/shm';
+  if (memory === 'none') return [];
+  if (memory === 'private')
+    return [mount('tmpfs', 'shm', target, noSuid | noExec | noDev, `mode=1777,size=${shmBytes}`)];
+  if (memory === 'host')
+    return [{ kind: 'bind', source: target, target, attributes: 0, recursive: false, create: 'directory' }];
+  return [{ kind: 'bind-of', peer: memory, source: target, target, attributes: 0 }];
+}
+
+export interface CgroupMountOptions {
+  /** The container may write to its groups. */
+  readonly writable?: boolean;
+  /** It has a cgroup namespace. */
+  readonly ownNamespace?: boolean;
 }
 
 /**
@@ -120,19 +133,25 @@ export function defaultMounts(options: DefaultMountOptions = {}): MountSpec[] {
  * with one bind per hierarchy, which has to be made read-only when they are in it (`readOnlyPaths`); on version 2 a cgroup2
  * mount, which shows the container's own group when it has a cgroup namespace.
  */
-export function cgroupMounts(plan: CgroupPlan): { readonly mounts: MountSpec[]; readonly readOnlyPaths: string[] } {
-  const attributes = readOnly | noSuid | noExec | noDev;
+export function cgroupMounts(
+  plan: CgroupPlan,
+  options: CgroupMountOptions = {},
+): { readonly mounts: MountSpec[]; readonly readOnlyPaths: string[] } {
+  const attributes = (options.writable === true ? 0 : readOnly) | noSuid | noExec | noDev;
   if (plan.into !== undefined)
     return { mounts: [mount('cgroup2', 'cgroup', '/sys/fs/cgroup', attributes)], readOnlyPaths: [] };
   if (plan.binds.length === 0) return { mounts: [], readOnlyPaths: [] };
-  const binds = plan.binds.map(({ source, target }): MountSpec => ({
-    kind: 'bind',
-    source,
-    target,
-    attributes,
-    recursive: false,
-    create: 'directory',
-  }));
+  const binds = plan.binds.map(({ source, target, type }): MountSpec =>
+    // In a namespace of its own, a fresh mount shows the container's group as the root of all.
+    options.ownNamespace === true
+      ? mount(type.name, 'cgroup', target, attributes, type.options)
+      : { kind: 'bind', source, target, attributes, recursive: false, create: 'directory' },
+  );
+  if (options.writable === true)
+    return {
+      mounts: [mount('tmpfs', 'tmpfs', '/sys/fs/cgroup', noSuid | noExec | noDev, 'mode=755'), ...binds],
+      readOnlyPaths: [],
+    };
   return {
     mounts: [mount('tmpfs', 'tmpfs', '/sys/fs/cgroup', noSuid | noExec | noDev, 'mode=755'), ...binds],
     readOnlyPaths: ['/sys/fs/cgroup'],

@@ -42,10 +42,15 @@ export function execPlan(target: Target, process: ProcessSpec): Plan {
   return plan;
 }
 
-function addCgroups(plan: Plan, { cgroups }: ContainerSpec): void {
+function addCgroups(plan: Plan, { cgroups, killsRest }: ContainerSpec): void {
   if (cgroups === undefined) return;
   for (const dir of cgroups.dirs) plan.op('cg-mkdir', dir);
   for (const write of cgroups.writes) plan.op('cg-write', write.path, write.value, write.what);
+  if (cgroups.devices !== undefined) plan.op('cg-devices', cgroups.devices.dir, cgroups.devices.program);
+  if (killsRest === true && cgroups.kill !== undefined) {
+    if ('file' in cgroups.kill) plan.op('cg-kill', cgroups.kill.file);
+    else plan.op('cg-kill', cgroups.kill.procs, cgroups.kill.pids ?? '');
+  }
   if (cgroups.join.length > 0) plan.op('cg-join', ...cgroups.join);
   if (cgroups.remove.length > 0) plan.op('cg-rmdir', ...cgroups.remove);
   if (cgroups.oom !== undefined) plan.op('cg-oom', cgroups.oom.path, cgroups.oom.key);
@@ -53,13 +58,15 @@ function addCgroups(plan: Plan, { cgroups }: ContainerSpec): void {
 
 function addNamespaces(plan: Plan, spec: ContainerSpec): void {
   plan.op('namespaces', ...spec.namespaces);
-  for (const join of spec.joins) plan.op('ns-join', join.kind, join.path);
+  for (const { kind, path, of } of spec.joins)
+    plan.op('ns-join', kind, path, ...(of === undefined ? [] : [of.pid, of.startTime]));
   if (spec.cgroupNamespace) plan.op('cgroup-namespace');
   if (spec.userNamespace !== undefined) {
     const { setgroups, uids, gids } = spec.userNamespace;
     plan.op('user-namespace', setgroups === 'deny' ? 'deny' : '', mapText(uids), mapText(gids));
   }
   if (spec.hostname !== undefined) plan.op('hostname', spec.hostname);
+  if (spec.domainname !== undefined) plan.op('domainname', spec.domainname);
 }
 
 function mapText(ranges: readonly IdRange[]): string {
@@ -72,6 +79,8 @@ function addRoot(plan: Plan, spec: ContainerSpec): void {
   else plan.op('root-overlay', spec.mountpoint, root.base, root.upper, root.work, root.options, ...root.lowers);
   for (const mount of spec.mounts) addMount(plan, mount);
   for (const node of spec.devices) {
+    const directory = node.path.slice(0, node.path.lastIndexOf('/'));
+    if (directory !== '/dev' && directory !== '') plan.op('mkdir', directory, '0755');
     plan.op('mknod', node.path, node.type, node.major, node.minor, `0${node.mode.toString(8)}`, node.uid, node.gid);
   }
   for (const link of spec.symlinks) plan.op('symlink', link.target, link.path);
@@ -89,6 +98,8 @@ const creation = { directory: 'd', file: 'f', 'like-source': 'a', never: '-' } a
 function addMount(plan: Plan, mount: MountSpec): void {
   if (mount.kind === 'filesystem') {
     plan.op('mount', mount.type, mount.source, mount.target, mount.attributes, mount.options);
+  } else if (mount.kind === 'bind-of') {
+    plan.op('bind-of', mount.peer.pid, mount.peer.startTime, mount.source, mount.target, mount.attributes);
   } else {
     plan.op('bind', mount.source, mount.target, mount.attributes, mount.recursive ? 1 : 0, creation[mount.create]);
   }
@@ -103,6 +114,8 @@ function addProcess(plan: Plan, process: ProcessSpec): void {
   plan.op('caps', String(bounding), String(permitted), String(effective), String(inheritable), String(ambient));
   if (process.seccomp !== undefined) plan.op('seccomp', process.seccomp, SECCOMP_FLAGS);
   if (process.noNewPrivileges) plan.op('no-new-privileges');
+  if (process.oomScoreAdj !== undefined) plan.op('oom-score-adj', process.oomScoreAdj);
+  if (process.appArmor !== undefined) plan.op('apparmor', process.appArmor);
   for (const limit of process.rlimits) plan.op('rlimit', limit.resource, limit.soft, limit.hard, limit.what);
   if (process.tty !== undefined) plan.op('tty', process.tty.rows, process.tty.columns);
   if (process.stdin) plan.op('keep-stdin');

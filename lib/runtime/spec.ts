@@ -51,7 +51,22 @@ export type MountSpec =
       readonly recursive: boolean;
       /** What to make of a target that is not there. */
       readonly create: 'directory' | 'file' | 'like-source' | 'never';
+    }
+  /** A mount of another container that runs. */
+  | {
+      readonly kind: 'bind-of';
+      readonly peer: Peer;
+      readonly source: string;
+      readonly target: string;
+      readonly attributes: number;
     };
+
+/** The first process of another container, by its name for good. */
+export interface Peer {
+  readonly pid: number;
+  /** Clock ticks since boot. */
+  readonly startTime: number;
+}
 
 /** `MOUNT_ATTR_…`, mount_setattr(2). */
 export const attribute = { readOnly: 1, noSuid: 2, noDev: 4, noExec: 8, strictAtime: 0x20 } as const;
@@ -91,6 +106,10 @@ export interface ProcessSpec {
   /** A BPF program; absent when unconfined. */
   readonly seccomp?: Buffer;
   readonly noNewPrivileges: boolean;
+  /** From -1000 to 1000; absent to leave it as it is. */
+  readonly oomScoreAdj?: number;
+  /** The AppArmor profile to change to when it is executed. */
+  readonly appArmor?: string;
   readonly rlimits: readonly {
     readonly resource: number;
     readonly soft: number;
@@ -136,10 +155,13 @@ export interface ContainerSpec {
   readonly attach: boolean;
   readonly namespaces: readonly NamespaceKind[];
   /** Existing namespaces to enter instead. */
-  readonly joins: readonly { readonly kind: NamespaceKind; readonly path: string }[];
+  readonly joins: readonly { readonly kind: NamespaceKind; readonly path: string; readonly of?: Peer }[];
+  /** Whether what is left when the first process ends has to be killed: without a pid namespace nobody else does. */
+  readonly killsRest?: boolean;
   readonly cgroupNamespace: boolean;
   readonly userNamespace?: UserNamespace;
   readonly hostname?: string;
+  readonly domainname?: string;
   /** An empty directory in the store: the root is mounted on it, seen by the container's namespace alone. */
   readonly mountpoint: string;
   readonly root: RootSpec;

@@ -59,7 +59,11 @@ describe('planCgroups', () => {
     expect(plan.remove).toEqual(plan.dirs);
     expect(plan.writes).toEqual([]);
     expect(plan.oom).toEqual({ path: '/c/memory/tscontainer/abc/memory.oom_control', key: 'oom_kill' });
-    expect(plan.binds).toContainEqual({ source: '/c/memory/tscontainer/abc', target: '/sys/fs/cgroup/memory' });
+    expect(plan.binds).toContainEqual({
+      source: '/c/memory/tscontainer/abc',
+      target: '/sys/fs/cgroup/memory',
+      type: { name: 'cgroup', options: 'memory' },
+    });
     expect(plan.devicesEnforced).toBe(true);
   });
 

@@ -23,7 +23,7 @@ describe('probeFeatures', () => {
     for (const feature of Object.values(features) as Feature[]) {
       if (!feature.available) expect([feature.reason, feature.remedy]).not.toContain('');
     }
-    expect(Object.keys(features)).toHaveLength(17);
+    expect(Object.keys(features)).toHaveLength(18);
   });
 
   test('leaves nothing in the directory', () => {

@@ -21,7 +21,11 @@ describe('defaults', () => {
   });
 
   test('shared ipc brings its own shared memory', () => {
-    expect(defaultMounts({ ipc: 'shared' }).map(mount => mount.target)).not.toContain('/dev/shm');
+    const shm = (sharedMemory: 'host' | 'none' | { pid: number; startTime: number }): object | undefined =>
+      defaultMounts({ sharedMemory }).find(mount => mount.target === '/dev/shm');
+    expect(shm('none')).toBeUndefined();
+    expect(shm('host')).toMatchObject({ kind: 'bind', source: '/dev/shm' });
+    expect(shm({ pid: 7, startTime: 8 })).toMatchObject({ kind: 'bind-of', peer: { pid: 7, startTime: 8 } });
   });
 
   test('what leaks from the host is masked', () => {
