@@ -54,6 +54,11 @@ export type { BlobContent, UploadOptions, UploadOutcome } from './registry/uploa
 export { dockerDaemonConfig, type RegistrySettings } from './registry/mirrors.js';
 export { login, logout, type Login, type LoginOptions, type LogoutOptions } from './registry/login.js';
 export type { SearchResult } from './registry/search.js';
+export { RegistryServer, type ListenOptions, type RegistryServerOptions } from './registry/server/server.js';
+export type { Authenticate } from './registry/server/auth.js';
+export type { CollectRegistryOptions } from './registry/server/collect.js';
+export type { RegistryStorage, StoredBlob, StoredManifest } from './registry/server/storage.js';
+export type { Upstream } from './registry/server/upstream.js';
 export type { FetchedManifest } from './registry/manifest.js';
 export { dockerCredentials, type Credential, type CredentialProvider } from './registry/credentials.js';
 export type { Descriptor, Platform } from './oci/descriptor.js';

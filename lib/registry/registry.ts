@@ -127,6 +127,25 @@ export class Registry implements AsyncDisposable {
     });
   }
 
+  /** How many bytes a blob has; `undefined` when it is not there. */
+  async blobSize(repository: string, digest: Digest, options: CallOptions = {}): Promise<number | undefined> {
+    const { call = 'registry.blobSize' } = options;
+    return this.#connection.call(call, options.signal, async signal => {
+      const url = this.#connection.url(repository, `blobs/${parseDigest(digest, { call })}`, call);
+      const headers = { 'accept-encoding': 'identity' };
+      const scope = pullScope(repository);
+      const response = await this.#connection.client.request({ call, method: 'HEAD', url, headers, scope, signal });
+      const size = Number(response.header('content-length') ?? NaN);
+      if (response.status === 200 && Number.isSafeInteger(size)) {
+        await response.drain();
+        return size;
+      }
+      if (response.status !== 404) throw await this.#connection.refused(response, call);
+      await response.drain();
+      return undefined;
+    });
+  }
+
   /** The tags of a repository, in the registry's order; each page is asked for when the one before has been read. */
   tags(repository: string, options: CallOptions = {}): AsyncIterable<string> {
     const { call = 'registry.tags' } = options;
