@@ -188,44 +188,72 @@ static int op_mount(struct rootfs *root, const struct op *op) {
 
 /* --- the root itself --- */
 
-/* root-overlay MOUNTPOINT BASE UPPER WORK OPTIONS LOWER…  The lowers are relative to BASE, topmost first. */
-static int op_root_overlay(struct rootfs *root, const struct op *op) {
-  const char *mountpoint = op_text(op, 1), *base = op_text(op, 2);
+/* An overlay file system, not yet attached. From field `at` on: BASE UPPER WORK OPTIONS; the lowers, relative to BASE and
+ * topmost first, begin at field `lower`. Without UPPER it is read-only. */
+static int overlay(const char *stage, const struct op *op, unsigned at, unsigned lower) {
+  const char *base = op_text(op, at), *upper = op_text(op, at + 1);
   char options[256], said[256];
-  if (chdir(base) < 0) return fail("root", "chdir", base);
+  if (chdir(base) < 0) return fail(stage, "chdir", base);
   cleanup_close int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
-  if (fs < 0) return fail("root", "fsopen", "overlay");
+  if (fs < 0) return fail(stage, "fsopen", "overlay");
   (void)fs_option(fs, "source", "overlay");
-  snprintf(options, sizeof options, "%s", op_text(op, 5));
-  if (fs_options(fs, options) < 0) return fail("root", "fsconfig", options);
+  snprintf(options, sizeof options, "%s", op_text(op, at + 3));
+  if (fs_options(fs, options) < 0) return fail(stage, "fsconfig", options);
   /* One string per layer (Linux 6.7): no page-sized limit on all of them together. */
-  for (unsigned i = 6; i < op->count; i++)
+  for (unsigned i = lower; i < op->count; i++)
     if (fs_option(fs, "lowerdir+", op_text(op, i)) < 0) {
-      if (i > 6 || errno != EINVAL) return fail("root", "fsconfig", op_text(op, i));
+      if (i > lower || errno != EINVAL) return fail(stage, "fsconfig", op_text(op, i));
       /* Older kernels know only the colon-separated list; the layers' short relative names keep it short. */
       size_t length = 1;
-      for (unsigned k = 6; k < op->count; k++) length += strlen(op_text(op, k)) + 1;
+      for (unsigned k = lower; k < op->count; k++) length += strlen(op_text(op, k)) + 1;
       cleanup_free char *list = calloc(1, length);
-      if (!list) return fail("root", "malloc", "");
-      for (unsigned k = 6; k < op->count; k++) {
-        if (k > 6) strcat(list, ":");
+      if (!list) return fail(stage, "malloc", "");
+      for (unsigned k = lower; k < op->count; k++) {
+        if (k > lower) strcat(list, ":");
         strcat(list, op_text(op, k));
       }
-      if (fs_option(fs, "lowerdir", list) < 0) return fail("root", "fsconfig", "lowerdir");
+      if (fs_option(fs, "lowerdir", list) < 0) return fail(stage, "fsconfig", "lowerdir");
       break;
     }
-  if (*op_text(op, 3)) {
-    if (fs_option(fs, "upperdir", op_text(op, 3)) < 0) return fail("root", "fsconfig", op_text(op, 3));
-    if (fs_option(fs, "workdir", op_text(op, 4)) < 0) return fail("root", "fsconfig", op_text(op, 4));
+  if (*upper) {
+    if (fs_option(fs, "upperdir", upper) < 0) return fail(stage, "fsconfig", upper);
+    if (fs_option(fs, "workdir", op_text(op, at + 2)) < 0) return fail(stage, "fsconfig", op_text(op, at + 2));
   }
-  root->fd = fs_mount(fs, 0);
-  if (root->fd < 0) {
-    int saved = errno;
-    explain(fs, said, sizeof said);
-    errno = saved;
-    return fail("root", "fsmount", *said ? said : base);
-  }
+  int mount = fs_mount(fs, 0);
+  if (mount >= 0) return mount;
+  int saved = errno;
+  explain(fs, said, sizeof said);
+  errno = saved;
+  return fail(stage, "fsmount", *said ? said : base);
+}
+
+/* root-overlay MOUNTPOINT BASE UPPER WORK OPTIONS LOWER… */
+static int op_root_overlay(struct rootfs *root, const struct op *op) {
+  const char *mountpoint = op_text(op, 1);
+  root->fd = overlay("root", op, 2, 6);
+  if (root->fd < 0) return -1;
   if (syscall(SYS_move_mount, root->fd, "", AT_FDCWD, mountpoint, MOVE_MOUNT_F_EMPTY_PATH) < 0) return fail("root", "move_mount", mountpoint);
+  return 0;
+}
+
+/* overlay TARGET ATTRIBUTES SUBPATH BASE UPPER WORK OPTIONS LOWER…: layers at a path of the container, or with SUBPATH
+ * what is there in them, found as the container would find it. */
+static int op_overlay(struct rootfs *root, const struct op *op) {
+  const char *target = op_text(op, 1), *subpath = op_text(op, 3);
+  struct mount_attr attr = {.attr_set = (uint64_t)op_number(op, 2, 0), .propagation = MS_PRIVATE};
+  cleanup_close int whole = overlay("mount", op, 4, 8);
+  if (whole < 0) return -1;
+  cleanup_close int inside = *subpath ? open_in(whole, subpath, O_PATH) : -1;
+  if (*subpath && inside < 0) return fail("mount", "open", subpath);
+  cleanup_close int part = *subpath ? sys_open_tree(inside, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH) : -1;
+  if (*subpath && part < 0) return fail("mount", "open_tree", subpath);
+  int mount = *subpath ? part : whole;
+  if (sys_mount_setattr(mount, 0, &attr) < 0) return fail("mount", "mount_setattr", target);
+  struct stat st;
+  if (fstat(mount, &st) < 0) return fail("mount", "fstat", target);
+  cleanup_close int where = open_target(root->fd, target, S_ISDIR(st.st_mode) ? 'd' : 'f');
+  if (where < 0) return fail("mount", "open", target);
+  if (sys_move_mount(mount, where) < 0) return fail("mount", "move_mount", target);
   return 0;
 }
 
@@ -239,13 +267,48 @@ static int op_root_bind(struct rootfs *root, const struct op *op) {
 
 /* --- binds --- */
 
-/* bind SOURCE TARGET ATTRIBUTES RECURSIVE(0|1) CREATE(d|f|-)  SOURCE is the host's. */
+static unsigned long propagation_of(const char *word) {
+  if (strcmp(word, "shared") == 0) return MS_SHARED;
+  return strcmp(word, "slave") == 0 ? MS_SLAVE : MS_PRIVATE;
+}
+
+/* What is to go on hearing of the host's mounts must be cloned while this namespace does so itself: sources are opened
+ * before everything here is made private. */
+int rootfs_early(struct rootfs *root, const struct plan *plan) {
+  for (size_t i = 0; i < plan->count; i++) {
+    const struct op *op = &plan->ops[i];
+    if (!op_is(op, "bind") || propagation_of(op_text(op, 7)) == MS_PRIVATE) continue;
+    if (root->early_count == countof(root->early)) {
+      errno = E2BIG;
+      return fail("bind", "open_tree", op_text(op, 1));
+    }
+    unsigned recursive = op_number(op, 4, 0) ? AT_RECURSIVE : 0;
+    int tree = sys_open_tree(AT_FDCWD, op_text(op, 1), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+    if (tree < 0) return fail("bind", "open_tree", op_text(op, 1));
+    root->early[root->early_count++] = (struct early_bind){op, tree};
+  }
+  return 0;
+}
+
+static int source_tree(struct rootfs *root, const struct op *op, unsigned recursive) {
+  for (unsigned i = 0; i < root->early_count; i++)
+    if (root->early[i].op == op) return root->early[i].tree;
+  return sys_open_tree(AT_FDCWD, op_text(op, 1), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+}
+
+/* bind SOURCE TARGET ATTRIBUTES RECURSIVE(0|1) CREATE(d|f|a|-) DEEP(0|1) PROPAGATION  SOURCE is the host's. With DEEP the
+ * attributes are those of the mounts below, too. */
 static int op_bind(struct rootfs *root, const struct op *op) {
   const char *source = op_text(op, 1), *target = op_text(op, 2);
-  struct mount_attr attr = {.attr_set = (uint64_t)op_number(op, 3, 0), .propagation = MS_PRIVATE};
-  unsigned recursive = op_number(op, 4, 0) ? AT_RECURSIVE : 0;
-  cleanup_close int tree = sys_open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recursive);
+  struct mount_attr attr = {.attr_set = (uint64_t)op_number(op, 3, 0), .propagation = propagation_of(op_text(op, 7))};
+  unsigned recursive = op_number(op, 4, 0) ? AT_RECURSIVE : 0, deep = op_number(op, 6, 0) ? recursive : 0;
+  cleanup_close int tree = source_tree(root, op, recursive);
   if (tree < 0) return fail("bind", "open_tree", source);
+  if (attr.attr_set && deep != recursive) {
+    struct mount_attr top = {.attr_set = attr.attr_set};
+    if (sys_mount_setattr(tree, 0, &top) < 0) return fail("bind", "mount_setattr", target);
+    attr.attr_set = 0;
+  }
   if (sys_mount_setattr(tree, recursive, &attr) < 0) return fail("bind", "mount_setattr", target);
   struct stat st;
   if (fstat(tree, &st) < 0) return fail("bind", "fstat", source);
@@ -407,8 +470,8 @@ int rootfs_op(struct rootfs *root, const struct op *op, bool *known) {
     int (*run)(struct rootfs *, const struct op *);
   } ops[] = {
       {"root-overlay", op_root_overlay}, {"root-bind", op_root_bind}, {"root-readonly", op_root_readonly},
-      {"mount", op_mount},               {"bind", op_bind},           {"readonly", op_readonly},
-      {"bind-of", op_bind_of},
+      {"mount", op_mount},               {"bind", op_bind},           {"overlay", op_overlay},
+      {"readonly", op_readonly},         {"bind-of", op_bind_of},
       {"mask", op_mask},                 {"mkdir", op_mkdir},         {"mknod", op_mknod},
       {"symlink", op_symlink},           {"pivot", op_pivot},
   };

@@ -6,9 +6,20 @@
 
 #include "wire.h"
 
+/* The source of a bind that was opened ahead of its turn. */
+struct early_bind {
+  const struct op *op;
+  int tree;
+};
+
 struct rootfs {
   int fd; /* the root mount; every target is resolved inside it */
+  struct early_bind early[64];
+  unsigned early_count;
 };
+
+/* Opens what has to be opened before the mounts of the host are cut off. 0, or -1 after fail(). */
+int rootfs_early(struct rootfs *root, const struct plan *plan);
 
 /* Carries out op if it is one of ours and sets *known; 0, or -1 after fail(). */
 int rootfs_op(struct rootfs *root, const struct op *op, bool *known);

@@ -130,7 +130,7 @@ static int join_namespaces(const struct plan *plan, bool pid) {
 
 static int child_setup(struct monitor *monitor, int sync) {
   const struct plan *plan = monitor->plan;
-  struct rootfs root = {-1};
+  struct rootfs root = {.fd = -1};
   char go;
   bool networked = false;
   if (cgroup_join(monitor->cgroups, monitor->cgroup_count) < 0 || process_prepare(plan) < 0 || join_namespaces(plan, false) < 0) return -1;
@@ -140,6 +140,7 @@ static int child_setup(struct monitor *monitor, int sync) {
     if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) return fail("user-namespace", "setresuid", "0");
   }
   if (plan_find(plan, "cgroup-namespace") && unshare(CLONE_NEWCGROUP) < 0) return fail("namespaces", "unshare", "cgroup");
+  if (rootfs_early(&root, plan) < 0) return -1;
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) return fail("namespaces", "mount", "/");
   for (size_t i = 0; i < plan->count; i++) {
     const struct op *op = &plan->ops[i];

@@ -12,6 +12,8 @@ export interface MountInfo {
   readonly target: string;
   /** Options of this mount: `ro`, `nosuid` … */
   readonly options: readonly string[];
+  /** Where mounts go on to and come from: `shared:3`, `master:5`. */
+  readonly optional: readonly string[];
   /** For example `cgroup2`. */
   readonly type: string;
   readonly source: string;
@@ -32,7 +34,7 @@ export function readMountInfo(pid: number | 'self' = 'self'): MountInfo[] {
 export function parseMountInfo(text: string): MountInfo[] {
   return text.split('\n').flatMap(line => {
     const [before, after] = line.split(' - ', 2);
-    const [id, parent, device, root, target, options] = before?.split(' ') ?? [];
+    const [id, parent, device, root, target, options, ...optional] = before?.split(' ') ?? [];
     const [type, source, superOptions] = after?.split(' ') ?? [];
     if (options === undefined || root === undefined || target === undefined || device === undefined) return [];
     if (type === undefined || source === undefined) return [];
@@ -43,6 +45,7 @@ export function parseMountInfo(text: string): MountInfo[] {
       root: unescape(root),
       target: unescape(target),
       options: options.split(','),
+      optional,
       type: unescape(type),
       source: unescape(source),
       superOptions: (superOptions ?? '').split(','),

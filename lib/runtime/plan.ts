@@ -96,12 +96,27 @@ function addRoot(plan: Plan, spec: ContainerSpec): void {
 const creation = { directory: 'd', file: 'f', 'like-source': 'a', never: '-' } as const;
 
 function addMount(plan: Plan, mount: MountSpec): void {
-  if (mount.kind === 'filesystem') {
-    plan.op('mount', mount.type, mount.source, mount.target, mount.attributes, mount.options);
-  } else if (mount.kind === 'bind-of') {
-    plan.op('bind-of', mount.peer.pid, mount.peer.startTime, mount.source, mount.target, mount.attributes);
-  } else {
-    plan.op('bind', mount.source, mount.target, mount.attributes, mount.recursive ? 1 : 0, creation[mount.create]);
+  switch (mount.kind) {
+    case 'filesystem':
+      plan.op('mount', mount.type, mount.source, mount.target, mount.attributes, mount.options);
+      return;
+    case 'bind': {
+      const { source, target, attributes, recursive, create, shallow = false, propagation = 'private' } = mount;
+      const [clone, deep] = [recursive ? 1 : 0, shallow ? 0 : 1];
+      plan.op('bind', source, target, attributes, clone, creation[create], deep, propagation);
+      return;
+    }
+    case 'bind-of':
+      plan.op('bind-of', mount.peer.pid, mount.peer.startTime, mount.source, mount.target, mount.attributes);
+      return;
+    case 'overlay': {
+      const { target, attributes, subpath, base, writable, options, lowers } = mount;
+      const { upper = '', work = '' } = writable ?? {};
+      plan.op('overlay', target, attributes, subpath, base, upper, work, options, ...lowers);
+      return;
+    }
+    default:
+      mount satisfies never;
   }
 }
 

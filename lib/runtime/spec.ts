@@ -48,7 +48,12 @@ export type MountSpec =
       readonly source: string;
       readonly target: string;
       readonly attributes: number;
+      /** With what is mounted below the source. */
       readonly recursive: boolean;
+      /** Whether the attributes are only those of the topmost mount. @defaultValue `false` */
+      readonly shallow?: boolean;
+      /** Whether later mounts of the host come in (`slave`), or go both ways (`shared`). @defaultValue `'private'` */
+      readonly propagation?: 'private' | 'slave' | 'shared';
       /** What to make of a target that is not there. */
       readonly create: 'directory' | 'file' | 'like-source' | 'never';
     }
@@ -59,6 +64,20 @@ export type MountSpec =
       readonly source: string;
       readonly target: string;
       readonly attributes: number;
+    }
+  | {
+      readonly kind: 'overlay';
+      readonly target: string;
+      readonly attributes: number;
+      /** What of it is mounted; empty for all. */
+      readonly subpath: string;
+      /** Relative to `base`, topmost first. */
+      readonly lowers: readonly string[];
+      readonly base: string;
+      /** Absent for layers that are only read. */
+      readonly writable?: { readonly upper: string; readonly work: string };
+      /** Comma-separated, as for mount(8). */
+      readonly options: string;
     };
 
 /** The first process of another container, by its name for good. */

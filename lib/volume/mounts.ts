@@ -1,16 +1,24 @@
 import { mkdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { errorCode, NotFoundError, ParseError, SyscallError } from '../errors.js';
-import type { BindMount, Mount, TmpfsMount } from './mount.js';
+import { errorCode, InvalidStateError, NotFoundError, ParseError, SyscallError } from '../errors.js';
+import { mountOf } from '../host/mountinfo.js';
+import type { Digest } from '../types.js';
+import type { LocalSource } from './local-driver.js';
+import type { BindMount, ImageMount, Propagation, TmpfsMount, VolumeMount } from './mount.js';
 
-/** A volume mount whose volume has a name. */
+/** A mount with all that it names found. */
 export type SettledMount =
   | BindMount
   | TmpfsMount
-  | (Extract<Mount, { type: 'volume' }> & {
+  | (VolumeMount & {
       /** The volume's name. */
       readonly source: string;
+    })
+  | (ImageMount & {
+      /** The id of the image, and the ChainIDs of its layers, lowest first. */
+      readonly image: Digest;
+      readonly chain: readonly Digest[];
     });
 
 /** What the helper is to mount: the shape that the runtime's plan takes. */
@@ -30,16 +38,33 @@ export type MountStep =
       readonly target: string;
       readonly attributes: number;
       readonly recursive: boolean;
+      readonly shallow: boolean;
+      readonly propagation: 'private' | 'slave' | 'shared';
       readonly create: 'like-source';
+    }
+  | {
+      readonly kind: 'overlay';
+      readonly target: string;
+      readonly attributes: number;
+      readonly subpath: string;
+      readonly lowers: readonly string[];
+      readonly base: string;
+      readonly writable?: { readonly upper: string; readonly work: string };
+      readonly options: string;
     };
 
 const attribute = { readOnly: 1, noSuid: 2, noDev: 4, noExec: 8 } as const;
 
-interface Context {
+/** What mounts need to be told of the rest. */
+export interface MountContext {
   /** The user's call, for error messages. */
   readonly call: string;
-  /** Where a volume's content is; throws when there is no such volume. */
-  readonly pathOf: (volume: string) => string;
+  /** Where a volume's content is, or what is mounted for it; throws when there is no such volume. */
+  readonly sourceOf: (volume: string) => string | LocalSource;
+  /** The directories of an image's layers, topmost first, relative to `base`. */
+  readonly layersOf: (chain: readonly Digest[]) => { readonly base: string; readonly lowers: readonly string[] };
+  /** Empty directories of the container's own for what is written over a bind mount with `overlay`. */
+  readonly scratch: (target: string) => { readonly upper: string; readonly work: string };
 }
 
 /**
@@ -47,31 +72,115 @@ interface Context {
  *
  * @throws {@link NotFoundError} when the source of a bind mount, or a subpath of a volume, is not there.
  */
-export function mountSteps(mounts: readonly SettledMount[], context: Context): MountStep[] {
+export function mountSteps(mounts: readonly SettledMount[], context: MountContext): MountStep[] {
   const depth = (mount: SettledMount): number => mount.target.split('/').length;
   return [...mounts].sort((a, b) => depth(a) - depth(b)).map(mount => stepOf(mount, context));
 }
 
-function stepOf(mount: SettledMount, context: Context): MountStep {
-  if (mount.type === 'tmpfs') return tmpfs(mount);
-  const source = mount.type === 'bind' ? mount.source : volumeSource(mount.source, mount.subpath, context);
-  if (mount.type === 'bind') checkSource(mount, context.call);
-  const attributes = mount.readOnly === true ? attribute.readOnly : 0;
+function stepOf(mount: SettledMount, context: MountContext): MountStep {
+  switch (mount.type) {
+    case 'tmpfs':
+      return tmpfs(mount);
+    case 'bind':
+      return mount.overlay === true ? overlaid(mount, context) : bind(mount, context.call);
+    case 'volume':
+      return volume(mount, context);
+    case 'image':
+      return {
+        kind: 'overlay',
+        target: mount.target,
+        attributes: attribute.readOnly,
+        subpath: mount.subpath ?? '',
+        ...context.layersOf(mount.chain),
+        options: '',
+      };
+    default:
+      return mount satisfies never;
+  }
+}
+
+function bind(mount: BindMount, call: string): MountStep {
+  checkSource(mount, call);
+  const { source, target, readOnly = false, recursive = 'enabled', propagation = 'rprivate' } = mount;
   return {
     kind: 'bind',
     source,
-    target: mount.target,
-    attributes,
-    recursive: mount.type === 'bind',
+    target,
+    attributes: readOnly ? attribute.readOnly : 0,
+    recursive: recursive !== 'disabled',
+    shallow: recursive === 'writable',
+    propagation: checkPropagation(propagation, source, call),
     create: 'like-source',
   };
 }
 
-function tmpfs({ target, sizeBytes, mode = 0o1777 }: TmpfsMount): MountStep {
-  const options = [...(sizeBytes === undefined ? [] : [`size=${sizeBytes}`]), `mode=${mode.toString(8)}`].join(',');
-  // As Docker: what is in memory for a container is neither programs nor devices.
-  const attributes = attribute.noSuid | attribute.noDev | attribute.noExec;
-  return { kind: 'filesystem', type: 'tmpfs', source: 'tmpfs', target, attributes, options };
+/** As Docker: mounts can only go on to where they come from, and only from where they are let out. */
+function checkPropagation(propagation: Propagation, source: string, call: string): 'private' | 'slave' | 'shared' {
+  const word = propagation.replace(/^r/, '') as 'private' | 'slave' | 'shared';
+  if (word === 'private') return word;
+  const mount = mountOf(realpathSync(source));
+  const tags = mount?.optional ?? [];
+  const isShared = tags.some(tag => tag.startsWith('shared:'));
+  if (isShared || (word === 'slave' && tags.some(tag => tag.startsWith('master:')))) return word;
+  throw new InvalidStateError({
+    call,
+    kind: 'file',
+    ref: source,
+    state: `on ${mount?.target ?? '/'}, a private mount`,
+    expected: word === 'slave' ? ['shared', 'slave'] : ['shared'],
+    remedy: `Leave out propagation: '${propagation}', or make that mount shared: mount --make-shared ${mount?.target ?? '/'}`,
+  });
+}
+
+function overlaid(mount: BindMount, context: MountContext): MountStep {
+  checkSource(mount, context.call);
+  const { source, target } = mount;
+  if (!statSync(source).isDirectory())
+    throw new ParseError({ call: context.call, source, reason: 'is no directory, and overlay: true needs one' });
+  const writable = context.scratch(target);
+  return { kind: 'overlay', target, attributes: 0, subpath: '', base: '/', lowers: [source], writable, options: '' };
+}
+
+function volume(mount: Extract<SettledMount, { type: 'volume' }>, context: MountContext): MountStep {
+  const { target, subpath } = mount;
+  const found = context.sourceOf(mount.source);
+  const readOnly = mount.readOnly === true ? attribute.readOnly : 0;
+  if (typeof found !== 'string' && found.kind === 'filesystem') {
+    if (subpath !== undefined)
+      throw new ParseError({
+        call: context.call,
+        source: `${mount.source}:${subpath}`,
+        reason: 'lies in a volume that is only mounted in its containers, so that nothing can be said of it before',
+      });
+    const { type, device, attributes, options } = found;
+    return { kind: 'filesystem', type, source: device, target, attributes: attributes | readOnly, options };
+  }
+  const root = typeof found === 'string' ? found : found.source;
+  const source = subpath === undefined ? root : subpathOf(mount.source, root, subpath, context.call);
+  if (typeof found !== 'string') checkSource({ type: 'bind', source, target }, context.call);
+  return {
+    kind: 'bind',
+    source,
+    target,
+    attributes: typeof found !== 'string' && found.readOnly ? attribute.readOnly : readOnly,
+    recursive: false,
+    shallow: false,
+    propagation: 'private',
+    create: 'like-source',
+  };
+}
+
+function tmpfs(mount: TmpfsMount): MountStep {
+  const { target, sizeBytes, mode = 0o1777, uid, gid, maxInodes } = mount;
+  const words = { size: sizeBytes, mode: mode.toString(8), uid, gid, nr_inodes: maxInodes };
+  const options = Object.entries(words).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  // As Docker: what is in memory for a container is neither programs nor devices, unless that is asked for.
+  const attributes =
+    (mount.suid === true ? 0 : attribute.noSuid) |
+    (mount.dev === true ? 0 : attribute.noDev) |
+    (mount.exec === true ? 0 : attribute.noExec) |
+    (mount.readOnly === true ? attribute.readOnly : 0);
+  return { kind: 'filesystem', type: 'tmpfs', source: 'tmpfs', target, attributes, options: options.join(',') };
 }
 
 /**
@@ -101,9 +210,7 @@ export function checkSource({ source, createSource = false }: BindMount, call: s
 }
 
 /** What is in the volume may have been written by anybody, links that lead out of it included. */
-function volumeSource(volume: string, subpath: string | undefined, { call, pathOf }: Context): string {
-  const root = pathOf(volume);
-  if (subpath === undefined) return root;
+function subpathOf(volume: string, root: string, subpath: string, call: string): string {
   let source: string;
   try {
     source = realpathSync(join(root, subpath));

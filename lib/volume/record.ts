@@ -10,6 +10,8 @@ export interface VolumeRecord {
   readonly createdAt: string;
   /** Made for a container that named none, and gone with it. */
   readonly anonymous: boolean;
+  /** Of the `local` driver: see `local-driver.ts`. */
+  readonly driverOptions?: Readonly<Record<string, string>>;
   /** The process that it must not outlive, as `formatOwner` wrote it. */
   readonly owner?: string;
 }

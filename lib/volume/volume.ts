@@ -12,6 +12,8 @@ export interface VolumeInfo {
   readonly createdAt: Date;
   /** Made for a container that named none, and gone with it. */
   readonly anonymous: boolean;
+  /** As they were given: what is mounted in place of a directory of the store. */
+  readonly driverOptions: Readonly<Record<string, string>>;
   /** Ids of the containers that mount it, running or not. */
   readonly usedBy: readonly string[];
 }

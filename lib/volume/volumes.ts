@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ConflictError, errorCode, isEngineError, NotFoundError, ParseError } from '../errors.js';
 import { formatOwner, isAlive, parseOwner, self } from '../store/owner.js';
 import type { Records } from '../store/records.js';
 import type { AbortOptions, Filter, Labels, Owned, PruneReport } from '../types.js';
-import { checkMounts, type Mount } from './mount.js';
-import { checkSource, mountSteps, type MountStep, type SettledMount } from './mounts.js';
+import { checkMounts, type ImageMount, type Mount, type VolumeMount } from './mount.js';
+import { readLocalOptions, type LocalSource } from './local-driver.js';
+import { checkSource, mountSteps, type MountContext, type MountStep, type SettledMount } from './mounts.js';
 import { type Emit, volumeName, type VolumeRecord, type VolumeStore } from './record.js';
 import { OwnedVolume, Volume, type VolumeHome, type VolumeInfo } from './volume.js';
 import { sizeOf } from './size.js';
@@ -23,6 +24,21 @@ export interface CreateVolumeOptions extends AbortOptions {
    * Default: `'detached'` with a name, `'process'` without.
    */
   readonly lifetime?: 'process' | 'detached';
+  /**
+   * What to mount in place of a directory of the store, as Docker's `local` driver has it: `type`, `device` and `o` of
+   * mount(8). `{type: 'none', device: '/srv', o: 'bind'}` is a directory of the host, `{type: 'tmpfs', device: 'tmpfs',
+   * o: 'size=64m'}` is in memory, and then each container has its own.
+   */
+  readonly driverOptions?: Readonly<Record<string, string>>;
+}
+
+/** What is mounted into a container, and what was made for that. */
+export interface PreparedMounts {
+  readonly mounts: SettledMount[];
+  /** Volumes without a name, which go with the container. */
+  readonly anonymous: string[];
+  /** Volumes that are new, or still empty, and get what the image has at their targets. */
+  readonly fresh: readonly { readonly volume: string; readonly target: string }[];
 }
 
 /** @internal */
@@ -53,16 +69,26 @@ export class VolumeCollection {
    * Creates a volume. If there is one of that name already, it is that one, as it is; disposing of the handle then leaves
    * it alone.
    *
-   * @throws {@link ParseError} when the name is malformed.
+   * @throws {@link ParseError} when the name or an option is malformed.
+   * @throws {@link ConflictError} when there is one of that name with other options.
    */
   async create(options: CreateVolumeOptions = {}): Promise<Owned<Volume>> {
-    const { name = newName(), labels = {}, signal } = options;
+    const { name = newName(), labels = {}, driverOptions = {}, signal } = options;
     signal?.throwIfAborted();
     checkName('volumes.create', name);
+    readLocalOptions('volumes.create', name, driverOptions);
     const lifetime = options.lifetime ?? (options.name === undefined ? 'process' : 'detached');
     const owner = lifetime === 'process' ? { owner: formatOwner(self()) } : {};
     const created = await this.#ensure(
-      { id: name, labels: { ...labels }, createdAt: now(), anonymous: options.name === undefined, ...owner },
+      {
+        id: name,
+        labels: { ...labels },
+        createdAt: now(),
+        anonymous: options.name === undefined,
+        ...(Object.keys(driverOptions).length === 0 ? {} : { driverOptions: { ...driverOptions } }),
+        ...owner,
+      },
+      'volumes.create',
       signal,
     );
     return new OwnedVolume(name, this.#home, created);
@@ -121,50 +147,87 @@ export class VolumeCollection {
    * Checks the mounts of a container to be created and makes the volumes that it needs: named ones that are not there,
    * and nameless ones for mounts without a name and for the image's volumes that nothing else is mounted at.
    *
-   * @returns The mounts with all names settled, and the nameless volumes, which go with the container.
+   * @param borrowed - Mounts of other containers: the user's own win over them, and they over the image's.
+   * @returns The mounts with all names settled.
    * @internal
    */
   async prepare(
     mounts: readonly Mount[],
     imageVolumes: readonly string[],
-    options: { readonly call: string } & AbortOptions,
-  ): Promise<{ mounts: SettledMount[]; anonymous: string[] }> {
-    const { call, signal } = options;
+    options: {
+      readonly call: string;
+      readonly borrowed?: readonly SettledMount[];
+      readonly imageOf: (mount: ImageMount) => SettledMount;
+    } & AbortOptions,
+  ): Promise<PreparedMounts> {
+    const { call, signal, borrowed = [], imageOf } = options;
     const checked = checkMounts(call, mounts);
     for (const mount of checked) if (mount.type === 'bind') checkSource(mount, call);
     const targets = new Set(checked.map(mount => mount.target));
+    const lent = borrowed.filter(({ target }) => !targets.has(target));
+    for (const { target } of lent) targets.add(target);
     const declared = checkMounts(
       call,
       imageVolumes.filter(path => path.startsWith('/')).map(target => ({ type: 'volume', target })),
     );
     const anonymous: string[] = [];
-    const settled: SettledMount[] = [];
+    const fresh: { volume: string; target: string }[] = [];
+    const settled: SettledMount[] = [...lent];
     try {
       for (const mount of [...checked, ...declared.filter(({ target }) => !targets.has(target))]) {
-        if (mount.type !== 'volume') {
-          settled.push(mount);
-          continue;
+        if (mount.type === 'image') settled.push(imageOf(mount));
+        else if (mount.type !== 'volume') settled.push(mount);
+        else {
+          const volume = await this.#settle(mount, call, signal, anonymous);
+          settled.push({ ...mount, source: volume });
+          if (mount.noCopy !== true && mount.subpath === undefined && this.#isEmpty(volume))
+            fresh.push({ volume, target: mount.target });
         }
-        const { source = newName() } = mount;
-        if (mount.source === undefined) anonymous.push(source);
-        await this.#ensure({ id: source, labels: {}, createdAt: now(), anonymous: mount.source === undefined }, signal);
-        settled.push({ ...mount, source });
       }
     } catch (error) {
       for (const name of anonymous) await this.discard(name);
       throw error;
     }
-    return { mounts: settled, anonymous };
+    return { mounts: settled, anonymous, fresh };
+  }
+
+  /** The volume of a mount, made if it is not there. */
+  async #settle(
+    mount: VolumeMount,
+    call: string,
+    signal: AbortSignal | undefined,
+    anonymous: string[],
+  ): Promise<string> {
+    const { source = newName(), labels = {}, driverOptions = {} } = mount;
+    const isAnonymous = mount.source === undefined;
+    readLocalOptions(call, source, driverOptions);
+    if (isAnonymous) anonymous.push(source);
+    const options = Object.keys(driverOptions).length === 0 ? {} : { driverOptions };
+    const record = { id: source, labels, createdAt: now(), anonymous: isAnonymous, ...options };
+    await this.#ensure(record, call, signal);
+    return source;
+  }
+
+  /** Only a directory of the store is ever filled. */
+  #isEmpty(volume: string): boolean {
+    if (this.#records.get(volume)?.driverOptions !== undefined) return false;
+    return readdirSync(this.path(volume)).length === 0;
   }
 
   /** What the helper mounts when a container starts. @internal */
-  mountSpecs(mounts: readonly SettledMount[], call = 'container.start'): MountStep[] {
-    return mountSteps(mounts, { call, pathOf: name => this.path(this.#require(name, call).id) });
+  mountSpecs(mounts: readonly SettledMount[], context: Omit<MountContext, 'sourceOf'>): MountStep[] {
+    return mountSteps(mounts, { ...context, sourceOf: name => this.#sourceOf(name, context.call) });
+  }
+
+  #sourceOf(name: string, call: string): string | LocalSource {
+    const { id, driverOptions = {} } = this.#require(name, call);
+    return readLocalOptions(call, id, driverOptions) ?? this.path(id);
   }
 
   /** Removes a container's nameless volume with it. Never rejects. @internal */
   async discard(name: string): Promise<void> {
-    await this.#dispose(name);
+    // One that others mount as well, by `volumesFrom`, goes with the last of them.
+    if (this.#setup.usedBy(name).length === 0) await this.#dispose(name);
   }
 
   /** Removes the volumes of dead processes. For `Engine.open`. @internal */
@@ -178,9 +241,13 @@ export class VolumeCollection {
   }
 
   /** Makes the volume unless it is there. Returns whether it did. */
-  async #ensure(record: VolumeRecord, signal: AbortSignal | undefined): Promise<boolean> {
+  async #ensure(record: VolumeRecord, call: string, signal: AbortSignal | undefined): Promise<boolean> {
     const make = (): boolean => {
-      if (this.#records.get(record.id) !== undefined) return false;
+      const existing = this.#records.get(record.id);
+      if (existing !== undefined) {
+        checkSameOptions(existing, record, call);
+        return false;
+      }
       // A random name is nobody else's, and one that goes with a container need not survive a power cut.
       mkdirSync(this.path(record.id), { recursive: true, mode: 0o755 });
       this.#records.put(record, { durable: !record.anonymous });
@@ -237,6 +304,7 @@ export class VolumeCollection {
       labels: Object.freeze({ ...record.labels }),
       createdAt: new Date(record.createdAt),
       anonymous: record.anonymous,
+      driverOptions: Object.freeze({ ...record.driverOptions }),
       usedBy: Object.freeze([...this.#setup.usedBy(record.id)]),
     });
   }
@@ -259,6 +327,24 @@ export class VolumeCollection {
     if (record === undefined) throw new NotFoundError({ call, kind: 'volume', ref: name });
     return record;
   }
+}
+
+/** Asking for a volume by its name alone gets it as it is; asking for options gets those, or an error. */
+function checkSameOptions(existing: VolumeRecord, wanted: VolumeRecord, call: string): void {
+  const { driverOptions } = wanted;
+  if (driverOptions === undefined) return;
+  const before = existing.driverOptions ?? {};
+  const names = new Set([...Object.keys(before), ...Object.keys(driverOptions)]);
+  if ([...names].every(name => before[name] === driverOptions[name])) return;
+  const reason = `is there already, with the options ${JSON.stringify(before)}`;
+  throw new ConflictError({
+    call,
+    kind: 'volume',
+    ref: wanted.id,
+    reason,
+    usedBy: [],
+    remedy: 'Remove it, or choose another name',
+  });
 }
 
 function newName(): string {
