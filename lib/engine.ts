@@ -7,6 +7,7 @@ import type { Container } from './container/container.js';
 import { Containers } from './container/containers.js';
 import type { CreateContainerOptions, ExecOptions } from './container/options.js';
 import { collect } from './container/process.js';
+import { imageMounts } from './container/mounts.js';
 import { InitLayers } from './container/init-layer.js';
 import type { ContainerRecord } from './container/record.js';
 import { isEngineError, type ProcessResult } from './errors.js';
@@ -110,7 +111,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       usedBy: id =>
         records
           .list()
-          .filter(record => record.image.id === id)
+          .filter(record => record.image.id === id || imageMounts(record).some(({ image }) => image === id))
           .map(record => ({ id: record.id, running: this.containers.live.isUp(record.id) })),
       ...(options.platform === undefined ? {} : { platform: options.platform }),
       credentials: options.credentials ?? savedCredentials(),
@@ -150,7 +151,13 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       emit,
     });
     store.registerRoots('containers', () =>
-      records.list().flatMap(record => record.chain.map(digest => ({ kind: 'snapshot' as const, digest }))),
+      records
+        .list()
+        .flatMap(record =>
+          [record.chain, ...imageMounts(record).map(({ chain }) => chain)]
+            .flat()
+            .map(digest => ({ kind: 'snapshot' as const, digest })),
+        ),
     );
   }
 
@@ -248,7 +255,11 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       records,
       isRunning: id => this.containers.live.isUp(id),
       volumes: volumes.map(({ name }) => ({ name, path: this.volumes.path(name) })),
-      images: await this.images.usage(id => records.filter(record => record.image.id === id).length),
+      images: await this.images.usage(
+        id =>
+          records.filter(record => record.image.id === id || imageMounts(record).some(({ image }) => image === id))
+            .length,
+      ),
     });
   }
 

@@ -30,6 +30,7 @@ export type {
   SpawnOptions,
   StopOptions,
   TerminalSize,
+  VolumesFrom,
   Ulimit,
   UlimitName,
 } from './container/options.js';
@@ -63,6 +64,6 @@ export type { FetchedManifest } from './registry/manifest.js';
 export { dockerCredentials, type Credential, type CredentialProvider } from './registry/credentials.js';
 export type { Descriptor, Platform } from './oci/descriptor.js';
 
-export type { BindMount, Mount, TmpfsMount, VolumeMount } from './volume/mount.js';
+export type { BindMount, ImageMount, Mount, Propagation, TmpfsMount, VolumeMount } from './volume/mount.js';
 export { Volume, type VolumeInfo } from './volume/volume.js';
 export type { CreateVolumeOptions, VolumeCollection } from './volume/volumes.js';

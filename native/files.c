@@ -171,7 +171,7 @@ static int run_op(const struct op *op, struct rootfs *root, bool *mounted) {
 }
 
 int files_main(const struct plan *plan) {
-  struct rootfs root = {-1};
+  struct rootfs root = {.fd = -1};
   bool mounted = false;
   wire_open(FACTS_FD, false);
   (void)fcntl(FACTS_FD, F_SETFD, FD_CLOEXEC);

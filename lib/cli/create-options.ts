@@ -36,6 +36,7 @@ export function toCreateOptions(
     // `--entrypoint ''` takes the image's away.
     entrypoint: flags.entrypoint === undefined ? undefined : flags.entrypoint === '' ? [] : [flags.entrypoint],
     mounts: [...flags.volume, ...flags.mount, ...flags.tmpfs],
+    volumesFrom: flags['volumes-from'],
     ...networkOptions(flags),
     resources: resources(flags),
     log: toLogOptions(flags['log-driver'], flags['log-opt']),

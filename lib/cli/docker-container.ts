@@ -142,7 +142,7 @@ function securityOptions(config: ContainerConfig): string[] {
 }
 
 function bindText(mount: Mount): string[] {
-  if (mount.type === 'tmpfs' || mount.source === undefined) return [];
+  if (mount.type === 'tmpfs' || mount.type === 'image' || mount.source === undefined) return [];
   return [`${mount.source}:${mount.target}${mount.readOnly === true ? ':ro' : ''}`];
 }
 
@@ -163,9 +163,10 @@ function mountPoint(
   mount: Exclude<Mount, { type: 'tmpfs' }>,
   volumePath: (name: string) => string,
 ): Record<string, unknown> {
-  const { type, source = '', target, readOnly = false } = mount;
+  const { type, source = '', target } = mount;
+  const readOnly = type === 'image' || mount.readOnly === true;
   const common = { Destination: target, Mode: '', RW: !readOnly, Propagation: type === 'bind' ? 'rprivate' : '' };
-  if (type === 'bind') return { Type: type, Source: source, ...common };
+  if (type !== 'volume') return { Type: type, Source: source, ...common };
   return { Type: type, Name: source, Source: volumePath(source), Driver: 'local', ...common };
 }
 

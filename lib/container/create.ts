@@ -7,6 +7,7 @@ import type { ResolvedImage } from '../image/resolve.js';
 import { formatOwner, self } from '../store/owner.js';
 import { Scope } from '../util/scope.js';
 import type { ContainerContext } from './context.js';
+import { prepareMounts } from './mounts.js';
 import { CONTAINER_NAME, drawName } from './names.js';
 import type { CreateContainerOptions } from './options.js';
 import { eventOf, type ContainerRecord } from './record.js';
@@ -33,10 +34,7 @@ export async function createRecord(
   const lifetime = options.lifetime ?? 'process';
   const name = claimName(context, id, options.name, call, lifetime === 'detached');
   scope.defer(() => void records.release(name, id));
-  const { mounts, anonymous } = await volumes.prepare(options.mounts ?? [], image.config.config.Volumes ?? [], {
-    call,
-    ...(options.signal === undefined ? {} : { signal: options.signal }),
-  });
+  const { mounts, anonymous } = await prepareMounts(context, options, image, call);
   scope.defer(async () => {
     for (const volume of anonymous) await volumes.discard(volume);
   });

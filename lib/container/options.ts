@@ -27,6 +27,9 @@ export interface TerminalSize {
   readonly rows: number;
 }
 
+/** Whose mounts to take: a name or id, and whether they are read-only here whatever they are there. */
+export type VolumesFrom = string | { readonly container: string; readonly readOnly?: boolean };
+
 /** How a container is on a network. */
 export interface Attachment {
   /** Its name or id. */
@@ -182,6 +185,11 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly labels?: Labels;
   /** Binds, volumes and tmpfs, in any order. */
   readonly mounts?: readonly Mount[];
+  /**
+   * Containers, running or not, whose binds and volumes are mounted at the same places. The container's own win over them,
+   * and they over the volumes that the image asks for.
+   */
+  readonly volumesFrom?: readonly VolumesFrom[];
   /** Ports to publish. A number stands for that port inside and a free one of the host; a text is in Docker's notation. */
   readonly ports?: readonly (number | string | PortMapping)[];
   /** Publishes every port that the image or `expose` names, each at a free one of the host. @defaultValue `false` */

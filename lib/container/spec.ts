@@ -20,6 +20,7 @@ import { settleUlimits } from '../runtime/ulimits.js';
 import { resolveUser, type ResolvedUser } from '../runtime/users.js';
 import type { ContainerContext } from './context.js';
 import { attributesText, isKept } from './log-config.js';
+import { mountSpecs } from './mounts.js';
 import { hasOwnNetwork, type StartNetwork } from './network.js';
 import type { FurtherProcessOptions, ProcessOptions } from './options.js';
 import {
@@ -83,7 +84,7 @@ export async function buildSpec(
       ...defaultMounts({ shmBytes: config.shmSizeBytes, privileged, sharedMemory: sharedMemory(config, peers) }),
       ...cgroup.mounts,
       ...etcMounts(record, input),
-      ...context.volumes.mountSpecs(config.mounts, input.call),
+      ...mountSpecs(context, record, input.call),
     ],
     devices: devices.nodes,
     symlinks: defaultSymlinks,

@@ -61,9 +61,13 @@ export interface MountContext {
   readonly call: string;
   /** Where a volume's content is, or what is mounted for it; throws when there is no such volume. */
   readonly sourceOf: (volume: string) => string | LocalSource;
-  /** The directories of an image's layers, topmost first, relative to `base`. */
-  readonly layersOf: (chain: readonly Digest[]) => { readonly base: string; readonly lowers: readonly string[] };
-  /** Empty directories of the container's own for what is written over a bind mount with `overlay`. */
+  /** The directories of an image's layers, topmost first, or the one that has them all. */
+  readonly layersOf: (
+    chain: readonly Digest[],
+  ) =>
+    | { readonly kind: 'overlay'; readonly lowers: readonly string[] }
+    | { readonly kind: 'plain'; readonly directory: string };
+  /** Empty directories of the container's own, to write into in place of what is below. */
   readonly scratch: (target: string) => { readonly upper: string; readonly work: string };
 }
 
@@ -86,14 +90,7 @@ function stepOf(mount: SettledMount, context: MountContext): MountStep {
     case 'volume':
       return volume(mount, context);
     case 'image':
-      return {
-        kind: 'overlay',
-        target: mount.target,
-        attributes: attribute.readOnly,
-        subpath: mount.subpath ?? '',
-        ...context.layersOf(mount.chain),
-        options: '',
-      };
+      return image(mount, context);
     default:
       return mount satisfies never;
   }
@@ -141,6 +138,25 @@ function overlaid(mount: BindMount, context: MountContext): MountStep {
   return { kind: 'overlay', target, attributes: 0, subpath: '', base: '/', lowers: [source], writable, options: '' };
 }
 
+function image(mount: Extract<SettledMount, { type: 'image' }>, context: MountContext): MountStep {
+  const { target, subpath = '' } = mount;
+  const layers = context.layersOf(mount.chain);
+  if (layers.kind === 'plain') {
+    const { directory } = layers;
+    const source = subpath === '' ? directory : subpathOf(mount.source, directory, subpath, context.call);
+    return { ...whole(source, target), attributes: attribute.readOnly };
+  }
+  // overlayfs does without a layer to write into only where there are two to read; nobody writes through this mount.
+  const [writable, { lowers }] = [context.scratch(target), layers];
+  return { kind: 'overlay', target, attributes: attribute.readOnly, subpath, base: '/', lowers, writable, options: '' };
+}
+
+/** A bind of one directory or file, without what is mounted below. */
+function whole(source: string, target: string): Extract<MountStep, { kind: 'bind' }> {
+  const nothing = { attributes: 0, recursive: false, shallow: false, propagation: 'private' } as const;
+  return { kind: 'bind', source, target, ...nothing, create: 'like-source' };
+}
+
 function volume(mount: Extract<SettledMount, { type: 'volume' }>, context: MountContext): MountStep {
   const { target, subpath } = mount;
   const found = context.sourceOf(mount.source);
@@ -158,16 +174,8 @@ function volume(mount: Extract<SettledMount, { type: 'volume' }>, context: Mount
   const root = typeof found === 'string' ? found : found.source;
   const source = subpath === undefined ? root : subpathOf(mount.source, root, subpath, context.call);
   if (typeof found !== 'string') checkSource({ type: 'bind', source, target }, context.call);
-  return {
-    kind: 'bind',
-    source,
-    target,
-    attributes: typeof found !== 'string' && found.readOnly ? attribute.readOnly : readOnly,
-    recursive: false,
-    shallow: false,
-    propagation: 'private',
-    create: 'like-source',
-  };
+  const attributes = typeof found !== 'string' && found.readOnly ? attribute.readOnly : readOnly;
+  return { ...whole(source, target), attributes };
 }
 
 function tmpfs(mount: TmpfsMount): MountStep {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 
 import { Store } from '../../lib/store/store.js';
-import type { Mount } from '../../lib/volume/mount.js';
+import type { BindMount, ImageMount, Mount } from '../../lib/volume/mount.js';
+import type { SettledMount } from '../../lib/volume/mounts.js';
 import { VolumeCollection } from '../../lib/volume/volumes.js';
 
 let place: string;
@@ -32,6 +33,16 @@ afterEach(async () => {
   await store.close();
   rmSync(place, { recursive: true });
 });
+
+const prepare = {
+  call: 'c',
+  imageOf: (mount: ImageMount): SettledMount => ({ ...mount, image: 'sha256:1', chain: ['sha256:2'] }),
+};
+const specs = {
+  call: 'c',
+  layersOf: () => ({ kind: 'overlay', lowers: ['/store/2'] }) as const,
+  scratch: (target: string) => ({ upper: `/scratch${target}/upper`, work: `/scratch${target}/work` }),
+};
 
 const names = async (): Promise<string[]> => (await volumes.list()).map(volume => volume.name);
 
@@ -112,7 +123,7 @@ test('prune takes nameless ones, and with `all` named ones, but none in use', as
       { type: 'volume', source: 'used', target: '/c' },
     ],
     [],
-    { call: 'c' },
+    prepare,
   );
   writeFileSync(join(volumes.path(anonymous[0] ?? ''), 'file'), Buffer.alloc(100_000));
   mounted = { used: ['c'] };
@@ -140,7 +151,7 @@ test('a container gets named volumes, nameless ones, and those of its image that
     { type: 'volume', target: '/cache' },
     { type: 'tmpfs', target: '/tmp' },
   ];
-  const { mounts: settled, anonymous } = await volumes.prepare(mounts, ['/data', '/var/lib/db'], { call: 'c' });
+  const { mounts: settled, anonymous } = await volumes.prepare(mounts, ['/data', '/var/lib/db'], prepare);
   expect(settled).toEqual([
     { type: 'volume', source: 'data', target: '/data', readOnly: true },
     { type: 'volume', source: anonymous[0], target: '/cache' },
@@ -164,9 +175,9 @@ test('mounts are made parents first, as the helper takes them', async () => {
       { type: 'volume', source: 'data', target: '/a/b' },
     ],
     [],
-    { call: 'c' },
+    prepare,
   );
-  expect(volumes.mountSpecs(mounts)).toEqual([
+  expect(volumes.mountSpecs(mounts, specs)).toEqual([
     { kind: 'filesystem', type: 'tmpfs', source: 'tmpfs', target: '/a', attributes: 14, options: 'size=4096,mode=700' },
     {
       kind: 'bind',
@@ -174,32 +185,43 @@ test('mounts are made parents first, as the helper takes them', async () => {
       target: '/a/b',
       attributes: 0,
       recursive: false,
+      shallow: false,
+      propagation: 'private',
       create: 'like-source',
     },
-    { kind: 'bind', source: file, target: '/a/b/c', attributes: 1, recursive: true, create: 'like-source' },
+    {
+      kind: 'bind',
+      source: file,
+      target: '/a/b/c',
+      attributes: 1,
+      recursive: true,
+      shallow: false,
+      propagation: 'private',
+      create: 'like-source',
+    },
   ]);
 });
 
 test('the source of a bind mount must be there, unless it is to be made', async () => {
   const source = join(place, 'new/directory');
   const bind = { type: 'bind', source, target: '/a' } as const;
-  await expect(volumes.prepare([{ type: 'volume', target: '/v' }, bind], [], { call: 'c' })).rejects.toMatchObject({
+  await expect(volumes.prepare([{ type: 'volume', target: '/v' }, bind], [], prepare)).rejects.toMatchObject({
     code: 'CTR_NOT_FOUND',
     kind: 'file',
     ref: source,
   });
   expect(await names()).toEqual([]);
-  const { mounts } = await volumes.prepare([{ ...bind, createSource: true }], [], { call: 'c' });
+  const { mounts } = await volumes.prepare([{ ...bind, createSource: true }], [], prepare);
   expect(readdirSync(source)).toEqual([]);
   rmSync(source, { recursive: true });
-  expect(() => volumes.mountSpecs([bind])).toThrow('no such file');
-  expect(volumes.mountSpecs(mounts)).toHaveLength(1);
+  expect(() => volumes.mountSpecs([bind], specs)).toThrow('no such file');
+  expect(volumes.mountSpecs(mounts, specs)).toHaveLength(1);
 });
 
 test('a subpath must be there and stay inside', async () => {
   await volumes.create({ name: 'data' });
   const spec = (subpath: string): unknown =>
-    volumes.mountSpecs([{ type: 'volume', source: 'data', target: '/a', subpath }]);
+    volumes.mountSpecs([{ type: 'volume', source: 'data', target: '/a', subpath }], specs);
   mkdirSync(join(volumes.path('data'), 'in/side'), { recursive: true });
   symlinkSync('/etc', join(volumes.path('data'), 'out'));
   symlinkSync('in', join(volumes.path('data'), 'link'));
@@ -210,7 +232,7 @@ test('a subpath must be there and stay inside', async () => {
 });
 
 test('a volume that was removed cannot be mounted', () => {
-  expect(() => volumes.mountSpecs([{ type: 'volume', source: 'gone', target: '/a' }])).toThrow('no such volume');
+  expect(() => volumes.mountSpecs([{ type: 'volume', source: 'gone', target: '/a' }], specs)).toThrow('no such volume');
 });
 
 test.each<[string, unknown]>([
@@ -225,7 +247,7 @@ test.each<[string, unknown]>([
   ['mode', { type: 'tmpfs', target: '/a', mode: 0o77777 }],
   ['type', { type: 'npipe', target: '/a' }],
 ])('a wrong %s is misuse: %j', async (field, mount) => {
-  await expect(volumes.prepare([mount as Mount], [], { call: 'containers.create' })).rejects.toThrow(
+  await expect(volumes.prepare([mount as Mount], [], { ...prepare, call: 'containers.create' })).rejects.toThrow(
     `containers.create: mounts[0].${field}: `,
   );
 });
@@ -235,5 +257,83 @@ test('a target is mounted once', async () => {
     { type: 'tmpfs', target: '/a' },
     { type: 'tmpfs', target: '/a/.' },
   ];
-  await expect(volumes.prepare(mounts, [], { call: 'c' })).rejects.toThrow('mounts[1].target: "/a" is mounted twice');
+  await expect(volumes.prepare(mounts, [], prepare)).rejects.toThrow('mounts[1].target: "/a" is mounted twice');
+});
+
+test('the options of the local driver say what is mounted in place of a directory of the store', async () => {
+  const options = { type: 'tmpfs', device: 'tmpfs', o: 'size=1m,noexec,uid=5' };
+  const memory = await volumes.create({ name: 'memory', driverOptions: options });
+  await volumes.create({ name: 'bound', driverOptions: { type: 'none', device: place, o: 'bind' } });
+  expect((await memory.inspect()).driverOptions).toEqual(options);
+  const mounts = ['memory', 'bound'].map(source => ({ type: 'volume', source, target: `/${source}` }) as const);
+  expect(volumes.mountSpecs(mounts, specs)).toMatchObject([
+    { kind: 'filesystem', type: 'tmpfs', source: 'tmpfs', attributes: 8, options: 'size=1m,uid=5' },
+    { kind: 'bind', source: place, target: '/bound' },
+  ]);
+  // By its name alone it is that one, as it is; with other options it is not.
+  await volumes.create({ name: 'memory' });
+  await expect(volumes.create({ name: 'memory', driverOptions: { ...options, o: 'size=2m' } })).rejects.toMatchObject({
+    code: 'CTR_CONFLICT',
+    kind: 'volume',
+    ref: 'memory',
+  });
+});
+
+test.each([
+  [{ bar: 'foo' }, 'CTR_PARSE', 'has no option "bar"'],
+  [{ type: 'tmpfs' }, 'CTR_PARSE', 'misses the option "device"'],
+  [{ device: '/dev/vdb' }, 'CTR_PARSE', 'misses the option "type"'],
+  [{ device: 'srv', o: 'bind' }, 'CTR_PARSE', 'no absolute path'],
+  [{ size: '10m' }, 'CTR_INVALID_STATE', 'in memory'],
+])('options that the local driver cannot take: %j', async (driverOptions, code, text) => {
+  const creating = volumes.create({ name: 'data', driverOptions: driverOptions as Record<string, string> });
+  await expect(creating).rejects.toMatchObject({ code, message: expect.stringContaining(text) as unknown });
+  expect(await names()).toEqual([]);
+});
+
+test('what others lend is mounted where the container has nothing of its own, and before what the image asks for', async () => {
+  const borrowed: SettledMount[] = [
+    { type: 'volume', source: 'theirs', target: '/data' },
+    { type: 'bind', source: '/srv', target: '/own' },
+  ];
+  const { mounts } = await volumes.prepare([{ type: 'volume', source: 'mine', target: '/own' }], ['/data', '/more'], {
+    ...prepare,
+    borrowed,
+  });
+  expect(mounts.map(({ target, ...mount }) => [target, 'source' in mount ? mount.source : ''])).toEqual([
+    ['/data', 'theirs'],
+    ['/own', 'mine'],
+    ['/more', expect.stringMatching(/^[0-9a-f]{64}$/)],
+  ]);
+});
+
+test('an image is layers that are only read, with a layer on top that nobody writes to', async () => {
+  const { mounts } = await volumes.prepare(
+    [{ type: 'image', source: 'tools', target: '/t', subpath: 'bin' }],
+    [],
+    prepare,
+  );
+  expect(volumes.mountSpecs(mounts, specs)).toEqual([
+    {
+      kind: 'overlay',
+      target: '/t',
+      attributes: 1,
+      subpath: 'bin',
+      base: '/',
+      lowers: ['/store/2'],
+      writable: { upper: '/scratch/t/upper', work: '/scratch/t/work' },
+      options: '',
+    },
+  ]);
+});
+
+test.each<[Partial<BindMount>, RegExp]>([
+  [{ recursive: 'readonly' }, /goes with readOnly/],
+  [{ recursive: 'writable' }, /add readOnly/],
+  [{ recursive: 'no' as 'disabled' }, /none of enabled, disabled/],
+  [{ propagation: 'up' as 'slave' }, /none of private/],
+  [{ overlay: true, readOnly: true }, /goes with no other option/],
+])('a bind mount that cannot be: %j', async (options, message) => {
+  const mount: Mount = { type: 'bind', source: place, target: '/a', ...options };
+  await expect(volumes.prepare([mount], [], prepare)).rejects.toThrow(message);
 });

@@ -8,7 +8,7 @@ import {
   parseUlimit,
   parseWeight,
 } from '../isolation-options.js';
-import { parseMount, parseTmpfs, parseVolume } from '../mounts.js';
+import { parseMount, parseTmpfs, parseVolume, parseVolumesFrom } from '../mounts.js';
 import { checkEnv, checkLabel, parseHost, parsePair } from '../pairs.js';
 import { parseBytes, parseDecimal, parseSwap } from '../units.js';
 
@@ -93,6 +93,7 @@ export const createFlags = {
   userns: text('User namespace to use'),
   uts: text('UTS namespace to use'),
   volume: parsedList('list', 'Bind mount a volume', parseVolume, 'v'),
+  'volumes-from': parsedList('list', 'Mount volumes from the specified container(s)', parseVolumesFrom),
   workdir: text('Working directory inside the container', 'w'),
 };
 

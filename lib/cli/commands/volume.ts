@@ -1,12 +1,13 @@
 import { atLeast, atMost, command, exactly, type Group } from '../command.js';
 import { list, parsedList, text, toggle } from '../flags.js';
-import { checkLabel, parseFilter } from '../pairs.js';
+import { checkLabel, parseFilter, parsePair } from '../pairs.js';
 import { inspectOf } from './container.js';
 import { listFlags, removeNamedFlags } from './network.js';
 
 export const createVolumeFlags = {
   driver: { ...text('Specify volume driver name: local', 'd'), shown: '"local"' },
   label: list('Set metadata for a volume', undefined, checkLabel),
+  opt: parsedList('map', 'Set driver specific options', parsePair, 'o'),
 };
 
 const create = command({

@@ -17,13 +17,14 @@ export async function createVolume({
   flags,
   args: [name],
 }: Invocation<typeof createVolumeFlags>): Promise<number> {
-  const { driver = 'local', label } = flags;
+  const { driver = 'local', label, opt } = flags;
   if (driver !== 'local')
     throw new UsageError(`volume driver ${JSON.stringify(driver)} is not supported: it is local`, 1);
   return withEngine(globals, async ({ engine, signal }) => {
     const volume = await engine.volumes.create({
       ...(name === undefined ? {} : { name }),
       labels: Object.fromEntries(label.map(toPair)),
+      driverOptions: Object.fromEntries(opt),
       lifetime: 'detached',
       signal,
     });
