@@ -5,6 +5,7 @@ export type * from './types.js';
 export { Container } from './container/container.js';
 export type { Containers } from './container/containers.js';
 export type { HealthResult, HealthStatus } from './container/health.js';
+export type { ContainerFilter } from './container/filter.js';
 export type { ContainerInfo, ContainerState } from './container/inspect.js';
 export type { ContainerStats, NetworkCounters, StatsOptions, WatchStatsOptions } from './container/stats.js';
 export type { ProcessTable, TopOptions } from './container/top.js';

@@ -1,5 +1,8 @@
+import type { ContainerFilter } from '../container/filter.js';
 import type { Filter } from '../types.js';
+import { BadValue } from './flags.js';
 import type { Pair } from './pairs.js';
+import { parseInstant } from './units.js';
 import { UsageError } from './usage-error.js';
 
 /** Whether a thing meets one condition. */
@@ -12,14 +15,13 @@ export type Test<T> = (thing: T, value: string) => boolean;
  * @throws {@link UsageError} for a name that `tests` does not have.
  */
 export function allOf<T>(filters: readonly Pair[], tests: Readonly<Record<string, Test<T>>>): (thing: T) => boolean {
-  const byName = new Map<string, string[]>();
-  for (const [name, value] of filters) {
+  for (const [name] of filters) {
     if (!Object.hasOwn(tests, name))
       throw new UsageError(`invalid filter '${name}': it is one of ${Object.keys(tests).sort().join(', ')}`, 1);
-    byName.set(name, [...(byName.get(name) ?? []), value]);
   }
+  const conditions = [...byName(filters)];
   return thing =>
-    [...byName].every(([name, values]) => {
+    conditions.every(([name, values]) => {
       const test = tests[name] as Test<T>;
       return name === 'label' ? values.every(value => test(thing, value)) : values.some(value => test(thing, value));
     });
@@ -31,13 +33,21 @@ export function hasLabel(labels: Readonly<Record<string, string>>, wanted: strin
   return Object.hasOwn(labels, key) && (value === undefined || labels[key] === value);
 }
 
-/** Docker takes `name` as a regular expression that may match anywhere. */
+/** Docker takes `name` as a regular expression that may match anywhere; what is none is a whole name. */
 export function matchesName(name: string, pattern: string): boolean {
+  if (name === pattern) return true;
   try {
     return new RegExp(pattern).test(name);
   } catch {
-    return name.includes(pattern); // Not a regular expression: then it is a part of the name.
+    return false;
   }
+}
+
+/** The values of `--filter`, by name. */
+export function byName(filters: readonly Pair[]): Map<string, string[]> {
+  const found = new Map<string, string[]>();
+  for (const [name, value] of filters) found.set(name, [...(found.get(name) ?? []), value]);
+  return found;
 }
 
 /**
@@ -53,4 +63,35 @@ export function labelFilter(filters: readonly Pair[]): Filter {
     labels[key] = value ?? true;
   }
   return { labels };
+}
+
+/**
+ * What a prune of containers may be told: labels that they have or have not, and until when they were created.
+ *
+ * @throws {@link UsageError}
+ */
+export function pruneFilter(filters: readonly Pair[]): ContainerFilter {
+  const labels = new Map<string, string | true>();
+  const notLabels = new Map<string, string | true>();
+  let until: Date | undefined;
+  for (const [name, wanted] of filters) {
+    const [, key = '', value = true] = /^([^=]*)(?:=(.*))?$/s.exec(wanted) ?? [];
+    if (name === 'label') labels.set(key, value);
+    else if (name === 'label!') notLabels.set(key, value);
+    else if (name === 'until') until = instant(wanted);
+    else throw new UsageError(`invalid filter '${name}': it is one of label, label!, until`, 1);
+  }
+  return {
+    labels: Object.fromEntries(labels),
+    notLabels: Object.fromEntries(notLabels),
+    ...(until === undefined ? {} : { until }),
+  };
+}
+
+function instant(text: string): Date {
+  try {
+    return parseInstant(text);
+  } catch (error) {
+    throw error instanceof BadValue ? new UsageError(`invalid filter 'until=${text}': ${error.reason}`, 1) : error;
+  }
 }

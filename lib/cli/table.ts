@@ -1,7 +1,7 @@
-/** Columns under headings, laid out as Docker's: three spaces apart, none narrower than ten. */
-export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+/** Columns under headings, laid out as Docker's: three spaces apart, none narrower than `least`. */
+export function formatTable(headings: readonly string[], rows: readonly (readonly string[])[], least = 10): string {
   const all = [headings, ...rows];
-  const widths = headings.map((_, column) => Math.max(10, ...all.map(row => (row[column] ?? '').length + 3)));
+  const widths = headings.map((_, column) => Math.max(least, ...all.map(row => (row[column] ?? '').length + 3)));
   return all
     .map(row =>
       row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))).join(''),

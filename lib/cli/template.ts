@@ -52,8 +52,13 @@ function evaluate(pipe: Pipe, scope: Scope): unknown {
     const [first, ...rest] = command as readonly [Operand, ...Operand[]];
     const given = [...rest.map(operand => resolve(operand, scope)), ...(index === 0 ? [] : [value])];
     if (first.kind === 'function') value = call(first.name, given);
-    else if (given.length === 0) value = resolve(first, scope);
-    else throw failed('only a function takes arguments');
+    else {
+      const found = resolve(first, scope);
+      // A method: `{{.Label "name"}}`.
+      if (typeof found === 'function') value = (found as (...given: readonly unknown[]) => unknown)(...given);
+      else if (given.length === 0) value = found;
+      else throw failed('only a function takes arguments');
+    }
   });
   return value;
 }

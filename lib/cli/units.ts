@@ -76,6 +76,16 @@ export function humanSize(bytes: number, digits = 3): string {
   return `${Number(value.toPrecision(digits))}${decimalUnits[unit]}`;
 }
 
+const binaryUnits = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'] as const;
+
+/** A size for people, in powers of 1024 with four digits at most: `1.953GiB`. */
+export function binarySize(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  for (; value >= 1024 && unit < binaryUnits.length - 1; unit++) value /= 1024;
+  return `${Number(value.toPrecision(4))}${binaryUnits[unit]}`;
+}
+
 const longer: readonly (readonly [below: number, unit: number, name: string])[] = [
   [48, 1, 'hours'],
   [24 * 7 * 2, 24, 'days'],

@@ -1,22 +1,24 @@
-import { ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
+import { errorCode, ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import { removeCgroups } from '../host/cgroups-remove.js';
 import { MonitoredProcess } from '../runtime/monitor.js';
 import { execPlan } from '../runtime/plan.js';
-import type { AbortOptions, Filter, Owned, PruneReport } from '../types.js';
+import type { AbortOptions, Owned, PruneReport } from '../types.js';
 import { Scope } from '../util/scope.js';
 import { Container } from './container.js';
 import type { ContainerContext } from './context.js';
 import { createRecord } from './create.js';
 import { readHealth, type Health } from './health.js';
-import type { ContainerState, EndpointView } from './inspect.js';
+import { inspectRecord, type ContainerInfo, type EndpointView } from './inspect.js';
 import { Live } from './live.js';
+import type { Candidate, ContainerFilter } from './filter.js';
 import type { CreateContainerOptions, FurtherProcessOptions } from './options.js';
 import { Observer } from './observer.js';
 import { eventOf, type ContainerRecord } from './record.js';
 import { cgroupsOf, execProcess, namespacesOf } from './spec.js';
 import { Starter, logPath, type StartOptions } from './start.js';
 import { explainStart, type StartContext } from './start-error.js';
+import { isUp } from './state.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
 import { isOrphan } from './sweep.js';
 
@@ -86,29 +88,63 @@ export class Containers {
   }
 
   /** All that match, newest first. */
-  async list(
-    filter: Filter & { readonly state?: ContainerState | readonly ContainerState[] } = {},
-    options: AbortOptions = {},
-  ): Promise<Container[]> {
-    options.signal?.throwIfAborted();
-    const states = filter.state === undefined ? undefined : [filter.state].flat();
-    return this.#context.records
-      .list()
-      .filter(
-        record => matches(record, filter) && (states === undefined || states.includes(this.live.state(record.id).name)),
-      )
-      .sort((a, b) => b.createdAt.localeCompare(a.createdAt))
-      .map(record => Container.of(this, record));
+  async list(filter: ContainerFilter = {}, options: AbortOptions = {}): Promise<Container[]> {
+    const found = await this.select(filter, { call: 'containers.list', ...options });
+    return found.map(({ record }) => Container.of(this, record));
   }
 
-  /** Removes all that match and do not run. */
-  async prune(filter: Filter = {}, options: AbortOptions = {}): Promise<PruneReport> {
+  /**
+   * Removes all that match and do not run.
+   *
+   * @returns Their ids, and the bytes that they had written.
+   */
+  async prune(filter: ContainerFilter = {}, options: AbortOptions = {}): Promise<PruneReport> {
     const removed: string[] = [];
-    for (const container of await this.list({ ...filter, state: ['created', 'exited'] }, options)) {
-      await container.remove(options);
-      removed.push(container.id);
+    let reclaimedBytes = 0;
+    const { writtenBytes } = await import('./select.js');
+    const idle = { ...filter, state: ['created', 'exited', 'dead'] as const };
+    for (const { record } of await this.select(idle, { call: 'containers.prune', ...options })) {
+      const bytes = await writtenBytes(this.#context, record.id, options);
+      try {
+        await this.remove(record, options);
+      } catch (error) {
+        // Started, or removed by somebody else, meanwhile.
+        if (!['CTR_NOT_FOUND', 'CTR_INVALID_STATE'].includes(errorCode(error) ?? '')) throw error;
+        continue;
+      }
+      removed.push(record.id);
+      reclaimedBytes += bytes;
     }
-    return { removed, reclaimedBytes: 0 };
+    return { removed, reclaimedBytes };
+  }
+
+  /** Those that match, newest first, with what is known of them. @internal */
+  async select(filter: ContainerFilter, options: AbortOptions & { readonly call: string }): Promise<Candidate[]> {
+    const { selectContainers } = await import('./select.js');
+    return selectContainers(
+      {
+        context: this.#context,
+        live: this.live,
+        records: this.observer.listing.all(),
+        find: (ref, call) => this.#find(ref, call),
+        ports: record => this.ports(record),
+      },
+      filter,
+      options,
+    );
+  }
+
+  /** What is known of one that was selected. @internal */
+  describe({ record, state }: Candidate): ContainerInfo {
+    const now = state();
+    const { endpoints, ports } = isUp(now) ? this.#starter.network(record) : { endpoints: [], ports: [] };
+    return inspectRecord(record, now, endpoints, ports, this.health(record));
+  }
+
+  /** What a container has written, in bytes. @internal */
+  async writtenBytes(id: string, options: AbortOptions = {}): Promise<number> {
+    const { writtenBytes } = await import('./select.js');
+    return writtenBytes(this.#context, id, options);
   }
 
   /**
@@ -285,15 +321,4 @@ export class Containers {
 
 function signalOf({ signal }: AbortOptions): AbortOptions {
   return signal === undefined ? {} : { signal };
-}
-
-function matches(record: ContainerRecord, filter: Filter): boolean {
-  if (
-    filter.name !== undefined &&
-    !(typeof filter.name === 'string' ? record.name === filter.name : filter.name.test(record.name))
-  )
-    return false;
-  return Object.entries(filter.labels ?? {}).every(([key, value]) =>
-    value === true ? key in record.labels : record.labels[key] === value,
-  );
 }

@@ -56,6 +56,16 @@ export class Cli {
 
   /** With a terminal of the given size, by util-linux' script(1). What is typed is `input`. */
   async terminal(input: string, size: { rows: number; columns: number }, ...argv: readonly string[]): Promise<Said> {
+    const child = this.terminalChild(size, ...argv);
+    if (input !== '') {
+      // Only what reads with every key passed on sees all of it: so what is typed waits for the first output.
+      void once(child.stdout, 'readable').then(() => child.stdin.write(input));
+    }
+    return ended(child);
+  }
+
+  /** The same, to be talked to. */
+  terminalChild(size: { rows: number; columns: number }, ...argv: readonly string[]): Child {
     const words = [process.execPath, main, ...argv].map(word => `'${word.replaceAll("'", "'\\''")}'`).join(' ');
     const command = `stty rows ${size.rows} columns ${size.columns}; exec ${words}`;
     const child = spawn(programPath('script') ?? 'script', ['-qec', command, '/dev/null'], {
@@ -63,11 +73,7 @@ export class Cli {
       stdio: 'pipe',
     });
     child.stdin.on('error', () => {});
-    if (input !== '') {
-      // Only what reads with every key passed on sees all of it: so what is typed waits for the first output.
-      void once(child.stdout, 'readable').then(() => child.stdin.write(input));
-    }
-    return ended(child);
+    return child;
   }
 }
 

@@ -2,6 +2,7 @@ import { atLeast, atMost, command, exactly, type Group } from '../command.js';
 import { integer, list, parsed, parsedList, text, toggle } from '../flags.js';
 import { checkEnv, parseFilter } from '../pairs.js';
 import { parseInstant } from '../units.js';
+import { rename, stats, top, update } from './observe.js';
 import { attachFlags, createFlags, runFlags } from './run-flags.js';
 
 const filter = (): ReturnType<typeof parsedList<readonly [string, string]>> =>
@@ -105,6 +106,7 @@ export const psFlags = {
   latest: toggle('Show the latest created container (includes all states)', 'l'),
   'no-trunc': toggle("Don't truncate output"),
   quiet: toggle('Only display container IDs', 'q'),
+  size: toggle('Display total file sizes', 's'),
 };
 
 export const ps = command({
@@ -205,7 +207,7 @@ export function inspectOf(
 }
 
 export const pruneFlags = {
-  filter: parsedList('filter', 'Only those with a label ("label=<key>=<value>")', parseFilter),
+  filter: parsedList('filter', 'Provide filter values (e.g. "until=<timestamp>", "label=<key>=<value>")', parseFilter),
   force: toggle('Do not prompt for confirmation', 'f'),
 };
 
@@ -230,11 +232,15 @@ export const container: Group = {
     ls: ps,
     port,
     prune,
+    rename,
     restart,
     rm: remove,
     run,
     start,
+    stats,
     stop,
+    top,
+    update,
     wait,
   },
   aliases: { list: 'ls', ps: 'ls', remove: 'rm' },

@@ -19,6 +19,7 @@ import {
 } from './container.js';
 import { image, images, load, pull, removeImage, tag } from './image.js';
 import { network } from './network.js';
+import { rename, stats, top, update } from './observe.js';
 import { doctor, events, info, system, version } from './system.js';
 import { volume } from './volume.js';
 
@@ -52,14 +53,18 @@ export const root: Group = {
     port,
     ps,
     pull,
+    rename,
     restart,
     rm: remove,
     rmi: removeImage,
     run,
     start,
+    stats,
     stop,
     system,
     tag,
+    top,
+    update,
     version,
     volume,
     wait,

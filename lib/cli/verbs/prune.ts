@@ -6,13 +6,13 @@ import type { pruneFlags } from '../commands/container.js';
 import type { pruneImagesFlags } from '../commands/image.js';
 import type { systemPruneFlags } from '../commands/system.js';
 import type { pruneVolumesFlags } from '../commands/volume.js';
-import { labelFilter } from '../filters.js';
+import { labelFilter, pruneFilter } from '../filters.js';
 import { print, withEngine } from '../session.js';
 import { humanSize } from '../units.js';
 
 /** `container prune`. */
 export async function pruneContainers({ globals, flags }: Invocation<typeof pruneFlags>): Promise<number> {
-  const filter = labelFilter(flags.filter);
+  const filter = pruneFilter(flags.filter);
   if (!(await confirmed('This will remove all stopped containers.', flags))) return 0;
   return withEngine(globals, async ({ engine, signal }) =>
     report('Containers', [await engine.containers.prune(filter, { signal })]),
