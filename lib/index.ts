@@ -39,7 +39,13 @@ export type { Process } from './container/process.js';
 export { ready, type Condition } from './container/ready.js';
 
 export { Image } from './image/image.js';
-export type { ImageCollection, ImageRemoval, PullOptions } from './image/images.js';
+export type { ImageCollection } from './image/images.js';
+export type { PullOptions, PullPolicy, CopyOptions, LoadImageOptions } from './image/options.js';
+export type { ImageRemoval, RemoveImageOptions } from './image/removals.js';
+export type { ImageLocation } from './image/copy.js';
+export type { HistoryStep } from './image/history.js';
+export type { ImportOptions } from './image/import.js';
+export type { SaveOptions } from './image/save.js';
 export type { ImageFilter } from './image/filter.js';
 export type { FromHostOptions } from './image/from-host.js';
 export type { HostFile } from './image/host-tree.js';

@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
 
-import { ConflictError, NotFoundError } from '../errors.js';
+import { ConflictError } from '../errors.js';
 import { checkResources } from '../host/cgroups-limits.js';
-import { Image } from '../image/image.js';
 import type { ResolvedImage } from '../image/resolve.js';
 import { formatOwner, self } from '../store/owner.js';
 import { Scope } from '../util/scope.js';
@@ -58,31 +57,18 @@ export async function createRecord(
   return record;
 }
 
-async function imageOf(
-  context: ContainerContext,
-  options: CreateContainerOptions,
+/** The image, pulled as `pull` says. */
+function imageOf(
+  { images }: ContainerContext,
+  { image, pull, platform, signal }: CreateContainerOptions,
   call: string,
-): Promise<ResolvedImage> {
-  const { images } = context;
-  const { image, pull = 'missing', platform } = options;
-  if (image instanceof Image) return images.resolve(image, call);
-  const known = pull === 'always' ? undefined : images.tryResolve(image, call);
-  if (known !== undefined) return known;
-  if (pull === 'never') {
-    throw new NotFoundError({
-      call,
-      kind: 'image',
-      ref: image,
-      remedy: "It is not in the store: pull or load it, or leave out pull: 'never'",
-    });
-  }
-  return images.resolve(
-    await images.pull(image, {
-      ...(options.signal === undefined ? {} : { signal: options.signal }),
-      ...(platform === undefined ? {} : { platform }),
-    }),
+): ResolvedImage | Promise<ResolvedImage> {
+  return images.obtain(image, {
     call,
-  );
+    ...(pull && { policy: pull }),
+    ...(platform && { platform }),
+    ...(signal && { signal }),
+  });
 }
 
 function claimName(

@@ -1,6 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 
 import type { Image } from '../image/image.js';
+import type { PullPolicy } from '../image/options.js';
 import type { PortMapping } from '../network/ports.js';
 import type { AbortOptions, Labels, PlatformString, Resources } from '../types.js';
 import type { Mount } from '../volume/mount.js';
@@ -289,7 +290,7 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   /** Which of a tag's platforms. Default: the host's. */
   readonly platform?: PlatformString;
   /** When to ask the registry. @defaultValue `'missing'` */
-  readonly pull?: 'always' | 'missing' | 'never';
+  readonly pull?: PullPolicy;
 }
 
 /** What only a further process can have. */

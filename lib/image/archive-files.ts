@@ -70,7 +70,8 @@ async function openPlain(path: string, options: OpenOptions): Promise<FileHandle
   return spool(createReadStream(path, { highWaterMark: CHUNK_BYTES }), options);
 }
 
-async function spool(source: Readable, { call, directory, signal }: OpenOptions): Promise<FileHandle> {
+/** A stream, decompressed, in a file without a name: it goes with this process. */
+export async function spool(source: Readable, { call, directory, signal }: OpenOptions): Promise<FileHandle> {
   const path = join(directory, `load.tmp-${process.pid}-${randomBytes(4).toString('hex')}`);
   const file = await open(path, 'wx+', 0o600);
   // A stream that stalls is not waited for.

@@ -32,6 +32,8 @@ export interface Arrival {
   readonly source: string;
   /** See {@link ImageRecord}. */
   readonly inputs?: Digest;
+  /** Images for other platforms keep the tags: see {@link PutOptions}. */
+  readonly beside?: 'first' | 'second';
   /** A layer's blob from `offset` on. */
   blob(descriptor: Descriptor, offset: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array>>;
 }
@@ -62,7 +64,10 @@ export async function bringIn(arrival: Arrival, options: ArrivalOptions): Promis
     await store.content.put(arrival.manifestBytes, arrival.manifest.digest);
     const facts = factsOf(options.catalog);
     const layers = await transferLayers(layerSources(arrival, manifest, config), { ...options, lease, facts });
-    const record = await options.catalog.put(makeRecord(arrival, manifest, config, layers), arrival.tags, signal);
+    const record = await options.catalog.put(makeRecord(arrival, manifest, config, layers), arrival.tags, {
+      signal,
+      ...(arrival.beside && { beside: arrival.beside }),
+    });
     lease.release();
     return record;
   } catch (error) {
@@ -94,7 +99,7 @@ export async function nameAgain(
   if (!whole) return undefined;
   const has = catalog.tagsOf(record);
   if (tags.every(tag => has.includes(tag))) return record;
-  return catalog.put({ ...record, updated: new Date().toISOString() }, tags, signal);
+  return catalog.put({ ...record, updated: new Date().toISOString() }, tags, { signal });
 }
 
 /** What the images here tell of their layers. */

@@ -1,9 +1,13 @@
+import type { Readable } from 'node:stream';
+
 import type { Descriptor } from '../oci/descriptor.js';
 import type { AbortOptions, Digest, Operation, PlatformString } from '../types.js';
+import type { HistoryStep } from './history.js';
 import type { ImageCollection } from './images.js';
 import type { DockerImage, ImageInfo } from './inspect.js';
 import type { PushOptions, PushProgress } from './push.js';
 import type { ImageRecord } from './record.js';
+import type { SaveOptions } from './save.js';
 
 /**
  * An image in the store. A handle: what may change, such as tags, is asked for with {@link Image.inspect}.
@@ -43,6 +47,20 @@ export class Image {
   async inspectDocker(options: AbortOptions = {}): Promise<DockerImage> {
     options.signal?.throwIfAborted();
     return this.#images.inspectDocker(this.id);
+  }
+
+  /** How it came about, the last step first, as `docker history` lists it. */
+  async history(options: AbortOptions = {}): Promise<readonly HistoryStep[]> {
+    options.signal?.throwIfAborted();
+    return this.#images.history(this.id);
+  }
+
+  /**
+   * Writes it to an archive, byte for byte as it is here, without a name: {@link ImageCollection.save} gives it those that
+   * it is asked for by.
+   */
+  save(options: Omit<SaveOptions, 'platform'> = {}): Readable {
+    return this.#images.save(this.id, options);
   }
 
   /** Gives it one more name. An image that had that name loses it. */

@@ -1,17 +1,16 @@
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 
 import { NotFoundError, ParseError } from '../errors.js';
+import type { Platform } from '../oci/descriptor.js';
 import { MAX_CONFIG_BYTES } from '../oci/image-spec.js';
-import { hostPlatform, parsePlatform } from '../oci/platform.js';
+import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.js';
 import { parseReference } from '../oci/reference.js';
-import type { CredentialProvider } from '../registry/credentials.js';
 import type { Ref } from '../store/leases.js';
 import type { Store } from '../store/store.js';
 import type {
   AbortOptions,
   Digest,
   DiskUsage,
-  EngineEvents,
   Labels,
   Operation,
   PlatformString,
@@ -22,63 +21,28 @@ import { operation, type Report } from '../util/operation.js';
 import type { Descriptor } from '../oci/descriptor.js';
 import type { ArrivalOptions } from './arrival.js';
 import { Catalog } from './catalog.js';
+import type { ImageLocation } from './copy.js';
 import type { FromHostOptions } from './from-host.js';
+import type { HistoryStep } from './history.js';
+import type { ImportOptions } from './import.js';
+import { obtainImage } from './obtain.js';
+import type {
+  CopyOptions,
+  ImageCollectionOptions,
+  ImageEvents,
+  LoadImageOptions,
+  ObtainOptions,
+  PullOptions,
+} from './options.js';
+import type { SaveOptions } from './save.js';
 import { matches, type ImageFilter } from './filter.js';
 import { Image } from './image.js';
 import { familiar, toDockerImage, toImageInfo, type DockerImage, type ImageInfo, type Inspected } from './inspect.js';
 import type { Departure, PushOptions, PushProgress } from './push.js';
 import type { ImageRecord } from './record.js';
-import type { RegistryAccess } from './registries.js';
-import { decideRemoval, type ImageUser, type Removal } from './removal.js';
+import { Removals, type ImageRemoval, type RemoveImageOptions } from './removals.js';
 import { Resolver, type ResolvedImage } from './resolve.js';
 import { Shared } from './shared.js';
-
-/** What a pull may be told. */
-export interface PullOptions extends AbortOptions {
-  /** Which of several. Default: the engine's, which is the host's. */
-  readonly platform?: PlatformString;
-  /** Instead of the engine's. */
-  readonly credentials?: CredentialProvider;
-  /** Layers at a time. Default `3`, as dockerd and containerd. */
-  readonly concurrency?: number;
-}
-
-/** What a removal did. */
-export interface ImageRemoval {
-  /** As short as Docker prints them. */
-  readonly untagged: readonly string[];
-  /** The image's id, if it is gone. */
-  readonly deleted: readonly Digest[];
-}
-
-type ImageEvents = Pick<
-  EngineEvents,
-  | 'image:pull'
-  | 'image:push'
-  | 'image:load'
-  | 'image:import'
-  | 'image:save'
-  | 'image:tag'
-  | 'image:untag'
-  | 'image:remove'
->;
-
-/** How the events of images reach whoever listens. */
-export type EmitImage = <K extends keyof ImageEvents>(type: K, event: ImageEvents[K][0]) => void;
-
-/** What the collection gets from the engine. */
-export interface ImageCollectionOptions extends RegistryAccess {
-  readonly store: Store;
-  /** Default: the host's. */
-  readonly platform?: PlatformString;
-  readonly emit?: EmitImage;
-  /** Who uses an image. Default: nobody. */
-  readonly usedBy?: (id: Digest) => readonly ImageUser[];
-  /** A layer that unpacks to more is refused. Default 64 GiB. */
-  readonly maxLayerBytes?: number;
-}
-
-export type { ImageUser } from './removal.js';
 
 /** Of this process, whatever the number of engines on one store. */
 const pulls = new Shared<ImageRecord, TransferProgress>();
@@ -89,12 +53,20 @@ export class ImageCollection {
   readonly #store: Store;
   readonly #catalog: Catalog;
   readonly #resolver: Resolver;
+  readonly #removals: Removals;
 
   constructor(options: ImageCollectionOptions) {
     this.#options = options;
     this.#store = options.store;
     this.#catalog = new Catalog(options.store);
     this.#resolver = new Resolver(options.store, this.#catalog);
+    this.#removals = new Removals({
+      store: options.store,
+      catalog: this.#catalog,
+      usedBy: record => options.usedBy?.(record.config) ?? [],
+      untagged: (record, tag) => this.#emit('image:untag', record, tag),
+      removed: record => options.emit?.('image:remove', eventOf(record)),
+    });
     this.#store.registerRoots('images', () => this.#roots());
   }
 
@@ -130,9 +102,11 @@ export class ImageCollection {
     const work = async (shared: { signal: AbortSignal; report: Report<TransferProgress> }): Promise<ImageRecord> => {
       const arrival = this.#arrival(call, shared.signal, shared.report, options.concurrency);
       const strict = options.platform !== undefined;
+      const own = this.#options.platform ?? formatPlatform(hostPlatform());
+      const beside = strict && formatPlatform(platform) !== own ? 'second' : 'first';
       const { readFromRegistry } = await import('./registries.js');
       const record = await readFromRegistry(reference.registryHost, this.#options, credentials, registry =>
-        pullImage({ ...arrival, registry, reference, platform, strict }),
+        pullImage({ ...arrival, registry, reference, platform, strict, beside }),
       );
       this.#emit('image:pull', record, reference.familiar());
       return record;
@@ -188,13 +162,12 @@ export class ImageCollection {
    * @param source - A path, or the archive itself.
    * @throws {@link ParseError} when it is none of these, {@link IntegrityError} when content is not what it should be.
    */
-  load(source: string | Readable, options: AbortOptions = {}): Operation<Image[], TransferProgress> {
+  load(source: string | Readable, options: LoadImageOptions = {}): Operation<Image[], TransferProgress> {
     return operation(async report => {
       const call = 'images.load';
       const signal = options.signal ?? new AbortController().signal;
       signal.throwIfAborted();
-      const platform =
-        this.#options.platform === undefined ? hostPlatform() : parsePlatform(this.#options.platform, call);
+      const platform = options.platform === undefined ? this.#platform(call) : parsePlatform(options.platform, call);
       const { loadImages } = await import('./load.js');
       const loaded = await loadImages(source, { ...this.#arrival(call, signal, report), platform });
       for (const record of loaded) {
@@ -202,6 +175,70 @@ export class ImageCollection {
         this.#emit('image:load', record, tag === undefined ? record.config : familiar(tag));
       }
       return loaded.map(record => Image.of(this, record));
+    });
+  }
+
+  /**
+   * Makes an image of a root file system, as `docker export` writes it: a tar archive, plain, gzip, zstd, xz or bzip2.
+   * The image has that as its only layer, and no history of how it came about.
+   *
+   * @param source - A path, or the archive itself.
+   * @throws {@link ParseError} when it is no archive or a change is malformed, {@link NotFoundError} when there is no such file.
+   */
+  async import(source: string | Readable, options: ImportOptions = {}): Promise<Image> {
+    const call = 'images.import';
+    const arrival = this.#arrival(call, options.signal ?? new AbortController().signal, () => {});
+    arrival.signal.throwIfAborted();
+    const { importImage } = await import('./import.js');
+    const record = await importImage(source, options, { ...arrival, platform: this.#platform(call) });
+    this.#emit('image:import', record, options.ref ?? record.config);
+    return Image.of(this, record);
+  }
+
+  /**
+   * Writes images to an archive, byte for byte as they are here: layers, manifests and configs keep their digests.
+   *
+   * @param refs - By a tag with that tag, by a repository with all its tags, by id without any.
+   * @returns The archive, which nobody makes before it is read. It fails with {@link NotFoundError} when there is no such
+   * image, and with {@link IntegrityError}, before its end, when the disk has changed a blob.
+   */
+  save(refs: string | readonly string[], options: SaveOptions = {}): Readable {
+    options.signal?.throwIfAborted();
+    const saving = {
+      store: this.#store,
+      catalog: this.#catalog,
+      saved: (record: ImageRecord, ref: string) => this.#emit('image:save', record, ref),
+    };
+    const archive = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
+      const { saveImages } = await import('./save.js');
+      yield* saveImages([refs].flat(), options, saving);
+    };
+    return Readable.from(archive(), { objectMode: false, highWaterMark: 4 << 20 });
+  }
+
+  /**
+   * Copies an image byte for byte between registries, archives, layouts and the store, without unpacking it on the way;
+   * only a copy into the store unpacks it, there.
+   *
+   * @param options.platform - Of an index, the image for this one; `all` copies the index with all that it lists. Default:
+   * the engine's.
+   * @returns The digest of what was copied: a manifest's or, with `all`, that of the index.
+   */
+  copy(from: ImageLocation, to: ImageLocation, options: CopyOptions = {}): Operation<Digest, TransferProgress> {
+    return operation(async report => {
+      const call = 'images.copy';
+      const signal = options.signal ?? new AbortController().signal;
+      signal.throwIfAborted();
+      const { platform = this.#platform(call) } = options;
+      const { copyImage } = await import('./copy.js');
+      return copyImage({
+        from,
+        to,
+        platform: typeof platform === 'string' && platform !== 'all' ? parsePlatform(platform, call) : platform,
+        arrival: this.#arrival(call, signal, report),
+        access: this.#options,
+        credentials: options.credentials ?? this.#options.credentials,
+      });
     });
   }
 
@@ -222,11 +259,13 @@ export class ImageCollection {
   /**
    * Finds an image by tag, id, beginning of an id, or digest.
    *
+   * @param options.platform - Where the tag has images for several platforms, the one for this. Default: the one that
+   * was pulled, loaded or tagged last without saying a platform.
    * @throws {@link NotFoundError} when there is none, {@link ConflictError} when there are several.
    */
-  async get(ref: string, options: AbortOptions = {}): Promise<Image> {
+  async get(ref: string, options: AbortOptions & { readonly platform?: PlatformString } = {}): Promise<Image> {
     options.signal?.throwIfAborted();
-    return Image.of(this, this.#catalog.find(ref, 'images.get'));
+    return Image.of(this, this.#catalog.find(ref, 'images.get', options.platform));
   }
 
   /**
@@ -238,9 +277,10 @@ export class ImageCollection {
   async list(filter: ImageFilter = {}, options: AbortOptions = {}): Promise<Image[]> {
     options.signal?.throwIfAborted();
     const tags = this.#catalog.tags();
+    const resolved = this.#catalog.resolveFilter(filter, 'images.list');
     return this.#catalog
       .list()
-      .filter(record => matches(record, tags.get(record.id) ?? [], filter))
+      .filter(record => matches(record, tags.get(record.id) ?? [], resolved))
       .sort((a, b) => (b.created ?? '').localeCompare(a.created ?? '') || a.id.localeCompare(b.id))
       .map(record => Image.of(this, record));
   }
@@ -249,21 +289,7 @@ export class ImageCollection {
    * Removes the images that no container uses: those without a tag or, with `dangling: false`, all of them.
    */
   async prune(filter: ImageFilter = {}, options: AbortOptions = {}): Promise<PruneReport> {
-    const { dangling = true, ...rest } = filter;
-    const tags = this.#catalog.tags();
-    const candidates = this.#catalog.list().filter(record => {
-      const mine = tags.get(record.id) ?? [];
-      return matches(record, mine, rest) && (!dangling || mine.length === 0) && this.#users(record).length === 0;
-    });
-    const removed: Digest[] = [];
-    for (const record of candidates) {
-      const untagged = await this.#catalog.drop(record.config, () => 'image', options.signal);
-      if (untagged === undefined) continue;
-      this.#emitRemoval(record, untagged, true);
-      removed.push(record.config);
-    }
-    const { reclaimedBytes } = await this.#store.collect({ graceMs: 0 });
-    return { removed, reclaimedBytes };
+    return this.#removals.prune(filter, options);
   }
 
   /**
@@ -277,13 +303,42 @@ export class ImageCollection {
   }
 
   /** As {@link ImageCollection.resolve}, with `undefined` when it is not here: it may be pulled. @internal */
-  tryResolve(ref: string | Image, call = 'images.resolve'): ResolvedImage | undefined {
-    return this.#resolver.tryResolve(typeof ref === 'string' ? ref : ref.id, call);
+  tryResolve(ref: string | Image, call = 'images.resolve', platform?: PlatformString): ResolvedImage | undefined {
+    return this.#resolver.tryResolve(typeof ref === 'string' ? ref : ref.id, call, platform);
+  }
+
+  /**
+   * What a container is made from, pulled as the policy says. The usual case, an image that is here, does not wait.
+   *
+   * @internal
+   */
+  obtain(ref: string | Image, options: ObtainOptions): ResolvedImage | Promise<ResolvedImage> {
+    const { call, policy = 'missing', platform } = options;
+    if (typeof ref !== 'string') return this.resolve(ref, call);
+    const here = policy === 'always' ? undefined : this.tryResolve(ref, call, platform);
+    if (here !== undefined && policy !== 'newer') return here;
+    if (policy === 'never') {
+      const remedy = "It is not in the store: pull or load it, or leave out pull: 'never'";
+      throw new NotFoundError({ call, kind: 'image', ref, remedy });
+    }
+    return obtainImage(ref, here, options, {
+      isKnownAs: (id, name) => this.#catalog.get(id)?.repoDigests.includes(name) === true,
+      access: this.#options,
+      pull: async pullOptions => this.resolve(await this.pull(ref, pullOptions), call),
+    });
   }
 
   /** @internal See {@link Image.inspect}. */
   async inspect(ref: string): Promise<ImageInfo> {
     return toImageInfo(await this.#inspected(ref, 'image.inspect'));
+  }
+
+  /** @internal See {@link Image.history}. */
+  async history(ref: string): Promise<readonly HistoryStep[]> {
+    const call = 'image.history';
+    const { record, tags } = await this.#inspected(ref, call);
+    const { historyOf } = await import('./history.js');
+    return historyOf(record, tags, this.#resolver.resolve(record.config, call).config.history);
   }
 
   /** @internal See {@link Image.inspectDocker}. */
@@ -324,43 +379,17 @@ export class ImageCollection {
    * @throws {@link NotFoundError} when it does not have that name.
    */
   async untag(ref: string, tag: string, options: AbortOptions = {}): Promise<void> {
-    const call = 'image.untag';
-    const reference = parseReference(tag, { call });
-    const record = this.#catalog.find(ref, call);
-    const names = [reference.toString()];
-    const before = record.repoDigests.length;
-    const untagged = await this.#catalog.drop(record.config, () => ({ names }), options.signal);
-    const after = this.#catalog.get(record.config)?.repoDigests.length ?? 0;
-    if ((untagged ?? []).length === 0 && before === after) {
-      const has = this.#catalog.tagsOf(record).map(familiar);
-      const remedy = has.length === 0 ? 'The image has no tag' : `The image has ${has.join(', ')}`;
-      throw new NotFoundError({ call, kind: 'image', ref: reference.familiar(), remedy });
-    }
-    this.#emit('image:untag', record, reference.familiar());
+    await this.#removals.untag(ref, tag, options);
   }
 
   /**
    * Removes what `ref` names, as `docker rmi` does: a tag; with the last one, or by id, the image itself. What no other
    * image and no container needs is deleted from the disk.
    *
-   * @param options.force - By id, also when it has names in several repositories; and also when stopped containers use it.
    * @throws {@link ConflictError} saying who uses it.
    */
-  async remove(ref: string, options: AbortOptions & { readonly force?: boolean } = {}): Promise<ImageRemoval> {
-    const call = 'images.remove';
-    const { force = false, signal } = options;
-    const found = this.#catalog.find(ref, call);
-    let removed = false;
-    const decide = (record: ImageRecord, tags: readonly string[]): Removal => {
-      const decision = decideRemoval({ call, ref, force, record, tags, users: this.#users(record) });
-      removed = decision === 'image';
-      return decision;
-    };
-    const untagged = await this.#catalog.drop(found.config, decide, signal);
-    if (untagged === undefined) throw new NotFoundError({ call, kind: 'image', ref });
-    this.#emitRemoval(found, untagged, removed);
-    if (removed) await this.#store.collect({ graceMs: 0 });
-    return { untagged: untagged.map(familiar), deleted: removed ? [found.config] : [] };
+  async remove(ref: string, options: RemoveImageOptions = {}): Promise<ImageRemoval> {
+    return this.#removals.remove(ref, options);
   }
 
   /** @internal See `engine.diskUsage()`. */
@@ -369,8 +398,9 @@ export class ImageCollection {
     return imageUsage(this.#catalog.list(), this.#catalog.tags(), containersOf);
   }
 
-  #users(record: ImageRecord): readonly ImageUser[] {
-    return this.#options.usedBy?.(record.config) ?? [];
+  #platform(call: string): Platform {
+    const { platform } = this.#options;
+    return platform === undefined ? hostPlatform() : parsePlatform(platform, call);
   }
 
   #departure(call: string, report: Report<PushProgress>): Departure {
@@ -398,11 +428,6 @@ export class ImageCollection {
 
   #emit(type: Exclude<keyof ImageEvents, 'image:remove'>, record: ImageRecord, ref: string): void {
     this.#options.emit?.(type, { ...eventOf(record), ref });
-  }
-
-  #emitRemoval(record: ImageRecord, untagged: readonly string[], deleted: boolean): void {
-    for (const tag of untagged) this.#emit('image:untag', record, familiar(tag));
-    if (deleted) this.#options.emit?.('image:remove', eventOf(record));
   }
 }
 

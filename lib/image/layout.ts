@@ -79,7 +79,7 @@ async function readImage(files: ArchiveFiles, descriptor: Descriptor, tags: read
  * What an entry is called: Docker writes the name in full beside the tag, skopeo and podman write it where the tag
  * belongs. A bare tag names nothing here.
  */
-function tagOf(descriptor: Descriptor, { call }: Origin): string[] {
+export function tagOf(descriptor: Descriptor, { call }: Origin): string[] {
   const { annotations = {} } = descriptor;
   const name = annotations['io.containerd.image.name'] ?? annotations['org.opencontainers.image.ref.name'] ?? '';
   if (!/[:/]/.test(name)) return [];

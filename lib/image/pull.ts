@@ -22,6 +22,8 @@ export interface PullPlan extends ArrivalOptions {
   readonly platform: Platform;
   /** The caller asked for this platform, so another one will not do. */
   readonly strict: boolean;
+  /** Whether the tag stands for this image from now on, or still for one for another platform. */
+  readonly beside: 'first' | 'second';
 }
 
 /** Brings an image from a registry into the store. */
@@ -40,6 +42,7 @@ export async function pullImage(plan: PullPlan): Promise<ImageRecord> {
       tags: reference.digest === undefined ? [`${reference.repository}:${reference.version}`] : [],
       repoDigests: [`${reference.repository}@${found.top.digest}`],
       source: reference.familiar(),
+      beside: plan.beside,
       // Whoever stores it digests it.
       blob: async (descriptor, offset, mine) =>
         chunksOf(await registry.blob(path, descriptor, { signal: mine, offset, call: plan.call, verify: false })),

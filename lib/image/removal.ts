@@ -26,16 +26,18 @@ interface Asked {
 }
 
 /**
- * What `docker rmi` would take away: a name; with the last one, or by id, the image.
+ * What `docker rmi` would take away: a name; with the last one, or by id, the image. Force takes the last name from an
+ * image that runs, which then stays without one.
  *
  * @throws {@link ConflictError} when the image must stay.
  */
 export function decideRemoval(asked: Asked): Removal {
-  const { record, tags, force } = asked;
+  const { record, tags, force, users } = asked;
   const names = namesMeant(asked);
   const byDigest = names.some(name => name.includes('@'));
   const all = [...tags, ...(byDigest ? record.repoDigests : [])];
   if (names.length > 0 && !all.every(name => names.includes(name))) return { names };
+  if (names.length > 0 && force && users.some(user => user.running)) return { names };
   if (names.length === 0 && !force) refuseSeveral(asked);
   refuseUsed(asked);
   return 'image';
@@ -55,13 +57,12 @@ function asTag(ref: string): string {
 }
 
 function refuseSeveral({ call, ref, tags }: Asked): void {
-  const repositories = new Set(tags.map(tag => parseReference(tag).repository));
-  if (repositories.size < 2) return;
+  if (tags.length < 2) return;
   throw new ConflictError({
     call,
     kind: 'image',
     ref,
-    reason: 'has names in several repositories',
+    reason: 'has several names',
     usedBy: tags.map(familiar),
     remedy: 'Remove it by one name after the other, or pass force: true',
   });

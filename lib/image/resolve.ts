@@ -44,8 +44,8 @@ export class Resolver {
     return this.#make(this.#catalog.find(ref, call), call);
   }
 
-  tryResolve(ref: string, call: string): ResolvedImage | undefined {
-    const record = this.#catalog.lookUp(ref, call);
+  tryResolve(ref: string, call: string, platform?: PlatformString): ResolvedImage | undefined {
+    const record = this.#catalog.lookUp(ref, call, platform);
     return record === undefined ? undefined : this.#make(record, call);
   }
 

@@ -51,16 +51,18 @@ export interface ConfigOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   readonly architecture?: string;
   readonly os?: string;
+  readonly created?: string;
 }
 
 /** An image's config for these layers, as bytes. */
 export function configFor(diffIds: readonly Digest[], options: ConfigOptions = {}): Buffer {
   const { config = { Cmd: ['/bin/sh'], Env: ['PATH=/bin'] }, architecture = 'amd64', os = 'linux' } = options;
+  const { created = '2026-01-02T03:04:05Z' } = options;
   return Buffer.from(
     JSON.stringify({
       architecture,
       os,
-      created: '2026-01-02T03:04:05Z',
+      created,
       config,
       rootfs: { type: 'layers', diff_ids: diffIds },
       history: diffIds.map((_, i) => ({ created: '2026-01-02T03:04:05Z', created_by: `layer ${i}` })),

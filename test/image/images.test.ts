@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { ImageCollection, type ImageUser } from '../../lib/image/images.js';
+import { ImageCollection } from '../../lib/image/images.js';
+import type { ImageUser } from '../../lib/image/removal.js';
 import type { Image } from '../../lib/image/image.js';
 import type { Store } from '../../lib/store/store.js';
 import { Place } from '../store/place.js';
@@ -109,8 +110,9 @@ describe('a tag', () => {
 describe('a removal', () => {
   test('by one of several names takes the name only, by the last one the image', async () => {
     const image = await load('a', ['app:1', 'app:2']);
-    expect(await images.remove('app:1')).toEqual({ untagged: ['app:1'], deleted: [] });
-    expect(await images.remove('app:2')).toEqual({ untagged: ['app:2'], deleted: [image.id] });
+    expect(await images.remove('app:1')).toEqual({ untagged: ['app:1'], deleted: [], layers: [] });
+    const layers = (await image.inspect()).layers.map(layer => layer.diffId);
+    expect(await images.remove('app:2')).toEqual({ untagged: ['app:2'], deleted: [image.id], layers });
     await expect(images.get(image.id)).rejects.toMatchObject({ code: 'CTR_NOT_FOUND' });
     expect(store.snapshots.list()).toEqual([]);
     expect([...store.content.list()]).toEqual([]);
@@ -131,27 +133,39 @@ describe('a removal', () => {
     expect(images.resolve('a:1').readFile('/x')?.toString()).toBe('shared');
   });
 
-  test('by id takes all names of one repository, but those of several by force only', async () => {
-    const one = await load('a', ['app:1', 'app:2']);
+  test('by id takes the name with it, but several names by force only', async () => {
+    const one = await load('a', ['app:1']);
     await one.remove();
     expect(await images.list()).toEqual([]);
-    const two = await load('b', ['app:1', 'other:1']);
-    await expect(two.remove()).rejects.toMatchObject({ code: 'CTR_CONFLICT', usedBy: ['app:1', 'other:1'] });
+    const two = await load('b', ['app:1', 'app:2']);
+    await expect(two.remove()).rejects.toMatchObject({ code: 'CTR_CONFLICT', usedBy: ['app:1', 'app:2'] });
     await two.remove({ force: true });
     expect(await images.list()).toEqual([]);
   });
 
-  test('spares what containers use: stopped ones give way to force, running ones do not', async () => {
+  test('spares what containers use: stopped ones give way to force, running ones only with the name', async () => {
     const image = await load('a', ['app:1', 'app:2']);
     users[image.id] = [{ id: 'c'.repeat(64), running: false }];
     await images.remove('app:2');
     await expect(images.remove('app:1')).rejects.toMatchObject({ code: 'CTR_CONFLICT', usedBy: ['c'.repeat(64)] });
     expect(await tagsOf(image)).toEqual(['app:1']);
     users[image.id] = [{ id: 'd'.repeat(64), running: true }];
-    await expect(images.remove('app:1', { force: true })).rejects.toThrow(/running container d{12}/);
+    await expect(images.remove(image.id, { force: true })).rejects.toThrow(/running container d{12}/);
+    expect(await images.remove('app:1', { force: true })).toEqual({ untagged: ['app:1'], deleted: [], layers: [] });
+    expect(await tagsOf(image)).toEqual([]);
+    await image.tag('app:1');
     users[image.id] = [{ id: 'c'.repeat(64), running: false }];
     await images.remove('app:1', { force: true });
     expect(await images.list()).toEqual([]);
+  });
+
+  test('can leave on the disk what the image was made of', async () => {
+    const image = await load('a', ['app:1']);
+    expect((await images.remove('app:1', { noPrune: true })).layers).toEqual([]);
+    expect([...store.content.list()].length).toBeGreaterThan(0);
+    await images.prune();
+    expect([...store.content.list()]).toEqual([]);
+    await expect(images.get(image.id)).rejects.toMatchObject({ code: 'CTR_NOT_FOUND' });
   });
 
   test('of an image that is not there says so', async () => {
@@ -173,6 +187,38 @@ describe('a list', () => {
     expect(await ids({ labels: { tier: 'web', x: '1' } })).toEqual([a.id]);
     expect(await ids({ dangling: true })).toEqual([c.id]);
     expect(await ids({ dangling: false })).toEqual([a.id, b.id].sort());
+  });
+});
+
+describe('a list', () => {
+  test('can be narrowed by patterns, by missing labels and by when images were made', async () => {
+    const at = async (name: string, created: string, labels: Record<string, string> = {}): Promise<Image> => {
+      const config = { Labels: labels };
+      const layers = [tar([{ name: 'x', content: name }])];
+      writeFileSync(place.at('at.tar'), tar(dockerFiles([{ tags: [name], layers, config, created }])));
+      const [image] = await images.load(place.at('at.tar'));
+      if (image === undefined) throw new TypeError('nothing was loaded');
+      return image;
+    };
+    const a = await at('app:1', '2026-01-01T00:00:00Z', { keep: '1' });
+    const b = await at('registry.example/team/app:2', '2026-01-02T00:00:00Z');
+    const c = await at('db:1-alpine', '2026-01-03T00:00:00Z');
+    const ids = async (...args: Parameters<ImageCollection['list']>): Promise<string[]> =>
+      (await images.list(...args)).map(image => image.id);
+    expect(await ids({ reference: 'app' })).toEqual([a.id]);
+    expect(await ids({ reference: '*:1*' })).toEqual([c.id, a.id]);
+    expect(await ids({ reference: ['app:[2-9]', '*/*/app'] })).toEqual([b.id]);
+    expect(await ids({ before: 'db:1-alpine' })).toEqual([b.id, a.id]);
+    expect(await ids({ since: a.id })).toEqual([c.id, b.id]);
+    expect(await ids({ until: new Date('2026-01-02T12:00:00Z') })).toEqual([b.id, a.id]);
+    expect(await ids({ notLabels: { keep: true } })).toEqual([c.id, b.id]);
+    await expect(images.list({ since: 'none' })).rejects.toMatchObject({ code: 'CTR_NOT_FOUND' });
+    const { removed } = await images.prune({
+      dangling: false,
+      until: new Date('2026-01-02T12:00:00Z'),
+      notLabels: { keep: '1' },
+    });
+    expect(removed).toEqual([b.id]);
   });
 });
 

@@ -5,7 +5,8 @@ import { gzipSync } from 'node:zlib';
 
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 
-import { ImageCollection, type ImageCollectionOptions } from '../../lib/image/images.js';
+import { ImageCollection } from '../../lib/image/images.js';
+import type { ImageCollectionOptions } from '../../lib/image/options.js';
 import { mediaTypes, type Descriptor } from '../../lib/oci/descriptor.js';
 import { sha256 } from '../../lib/oci/digest.js';
 import { hostPlatform } from '../../lib/oci/platform.js';
