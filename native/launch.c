@@ -112,6 +112,7 @@ static int serve(int connection) {
   const char *name = mode ? op_text(mode, 1) : "";
   if (strcmp(name, "unshare") == 0) return unshare_main(&plan, connection);
   if (strcmp(name, "nsenter") == 0) return nsenter_main(&plan, connection);
+  if (strcmp(name, "logs") == 0) return logs_main(&plan, connection);
   errno = ENOSYS;
   fail("plan", "mode", name);
   return 2;

@@ -90,11 +90,21 @@ static int start(struct session *session, const struct plan *plan, struct stdio 
   return result;
 }
 
+/* One pipe for both: the order in which the process writes is the order in which it is read. */
+static int merge_outputs(struct session *session, struct stdio *stdio) {
+  cleanup_closep(&session->err.fd);
+  session->err.fd = -1;
+  cleanup_closep(&stdio->err);
+  stdio->err = fcntl(stdio->out, F_DUPFD_CLOEXEC, 3);
+  return stdio->err < 0 ? fail("stdio", "fcntl", "") : 0;
+}
+
 int nsenter_main(const struct plan *plan, int connection) {
   static struct session session;
   struct stdio stdio;
   prctl(PR_SET_NAME, "tsc-exec");
   if (session_open(&session, plan_find(plan, "keep-stdin") != NULL, plan_find(plan, "tty") != NULL, &stdio) < 0) return 1;
+  if (plan_find(plan, "merged") && !session.tty && merge_outputs(&session, &stdio) < 0) return 1;
   int64_t begun = now_ms();
   if (start(&session, plan, &stdio) < 0) return 1;
   session.owner_gone = owner_gone;

@@ -270,7 +270,7 @@ static void owner_gone(struct session *session) {
 static int start_log(struct monitor *monitor) {
   const struct op *op = plan_find(monitor->plan, "log");
   if (!op) return 0;
-  monitor->session.log = log_new(op_text(op, 1), op_number(op, 2, 0), (int)op_number(op, 3, 1));
+  monitor->session.log = log_new(op);
   return monitor->session.log ? 0 : fail("log", "malloc", op_text(op, 1));
 }
 

@@ -7,9 +7,9 @@ import type { AbortOptions } from '../types.js';
 import { abortable, sleep } from '../util/abort.js';
 import type { Containers } from './containers.js';
 import { inspectRecord, type ContainerInfo } from './inspect.js';
-import { isKept } from './log-config.js';
-import { readLog } from './logs.js';
-import type { ExecOptions, LogLine, LogOptions, SpawnOptions, StopOptions } from './options.js';
+import { readChunks, type LogRequest } from './log-reader.js';
+import { LineReader } from './logs.js';
+import type { ExecOptions, LogChunk, LogLine, LogOptions, SpawnOptions, StopOptions } from './options.js';
 import { collect, toProcess, type Process } from './process.js';
 import type { Condition } from './ready.js';
 import type { ContainerRecord } from './record.js';
@@ -217,27 +217,26 @@ export class Container {
     return process;
   }
 
-  /** The lines of its log, from the first one on. With `follow`, until it ends. */
-  async *logs(options: LogOptions = {}): AsyncGenerator<LogLine, void, undefined> {
-    const record = this.#record('container.logs');
-    if (!isKept(record.config.log)) {
-      throw new InvalidStateError({
-        call: 'container.logs',
-        kind: 'container',
-        ref: record.name,
-        state: 'created with log driver none',
-        expected: ["created with log: {driver: 'json-file'}"],
-      });
-    }
-    const running = await this.#home.live.join(record);
-    yield* readLog(
-      {
-        path: this.#home.logPath(record),
-        maxFiles: record.config.log.maxFiles,
-        ended: async () => running?.monitored.holding(running.monitored.exited),
-      },
-      options,
-    );
+  /**
+   * The lines of its log, from the first one on. With `follow`, until it ends.
+   *
+   * @throws {@link InvalidStateError} when none is kept: log driver `none` or `stream`.
+   */
+  logs(options: LogOptions = {}): AsyncIterableIterator<LogLine, void, undefined> {
+    return new LineReader(this.#logChunks({ ...options, call: 'container.logs', lines: true }));
+  }
+
+  /**
+   * The same as it was written, many lines at a time: for whoever hands it on. Pieces follow each other in the order in
+   * which they were read from the container.
+   *
+   * @param options.timestamps - The time before each line, with nine digits, as `docker logs -t`. Default `false`.
+   * @throws {@link InvalidStateError} when none is kept: log driver `none` or `stream`.
+   */
+  rawLogs(
+    options: LogOptions & { readonly timestamps?: boolean } = {},
+  ): AsyncGenerator<LogChunk, void, undefined> {
+    return this.#logChunks({ ...options, call: 'container.rawLogs' });
   }
 
   /**
@@ -364,6 +363,10 @@ export class Container {
       // No log was kept: the status has to do.
     }
     return JSON.stringify(lines.join('\n'));
+  }
+
+  #logChunks(request: LogRequest): AsyncGenerator<LogChunk, void, undefined> {
+    return readChunks(async () => this.#home.log(this.#record(request.call), request.call), request);
   }
 
   #record(call: string): ContainerRecord {

@@ -1,3 +1,5 @@
+import { basename, dirname } from 'node:path';
+
 import { errorCode, ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import { removeCgroups } from '../host/cgroups-remove.js';
@@ -12,6 +14,8 @@ import { readHealth, type Health } from './health.js';
 import { inspectRecord, type ContainerInfo, type EndpointView } from './inspect.js';
 import { Live } from './live.js';
 import type { Candidate, ContainerFilter } from './filter.js';
+import { isKept } from './log-config.js';
+import type { OpenLog } from './log-reader.js';
 import type { CreateContainerOptions, FurtherProcessOptions } from './options.js';
 import { Observer } from './observer.js';
 import { eventOf, type ContainerRecord } from './record.js';
@@ -172,6 +176,27 @@ export class Containers {
   /** @internal */
   logPath(record: ContainerRecord): string {
     return logPath(this.#context, record);
+  }
+
+  /** Where its log is, and when nothing more comes. @internal */
+  async log(record: ContainerRecord, call: string): Promise<OpenLog> {
+    const { log } = record.config;
+    if (!isKept(log)) {
+      throw new InvalidStateError({
+        call,
+        kind: 'container',
+        ref: record.name,
+        state: `created with log driver ${log.driver}`,
+        expected: ["created with log: {driver: 'json-file'}"],
+      });
+    }
+    const path = this.logPath(record);
+    const running = await this.live.join(record);
+    return {
+      helper: this.#context.helper,
+      source: { directory: dirname(path), name: basename(path), maxFiles: log.maxFiles, driver: log.driver },
+      ended: running?.monitored.exited ?? Promise.resolve(),
+    };
   }
 
   /** @internal */

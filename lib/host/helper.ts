@@ -31,6 +31,8 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   #length = 0;
   #needed = HEADER;
   closed = false;
+  /** It was this side that closed it. */
+  hungUp = false;
 
   constructor(socket: Socket) {
     super();
@@ -76,6 +78,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
 
   /** Hangs up. */
   destroy(): void {
+    this.hungUp = true;
     this.#socket.destroy();
   }
 
