@@ -233,9 +233,7 @@ export class Container {
    * @param options.timestamps - The time before each line, with nine digits, as `docker logs -t`. Default `false`.
    * @throws {@link InvalidStateError} when none is kept: log driver `none` or `stream`.
    */
-  rawLogs(
-    options: LogOptions & { readonly timestamps?: boolean } = {},
-  ): AsyncGenerator<LogChunk, void, undefined> {
+  rawLogs(options: LogOptions & { readonly timestamps?: boolean } = {}): AsyncGenerator<LogChunk, void, undefined> {
     return this.#logChunks({ ...options, call: 'container.rawLogs' });
   }
 
