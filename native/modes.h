@@ -17,6 +17,5 @@ int probe_main(const struct plan *plan) __attribute__((weak)); /* probe.c: tries
 /* Parts used by the monitor (unshare). Each carries out one op; 0, or -1 after fail(). */
 int net_host_op(const struct op *op, pid_t container) __attribute__((weak));        /* "net-host-…" ops, in the host's network namespace */
 int net_inside_op(const struct op *op) __attribute__((weak));                       /* "net-in-…" ops, in the container's */
-int proxy_listen(struct loop *loop, const struct op *op) __attribute__((weak)); /* "proxy" op: listens and, from then on, forwards in the loop */
 
 #endif

@@ -19,6 +19,8 @@
 #include <time.h>
 
 #include "modes.h"
+#include "publish.h"
+#include "resolver.h"
 #include "rtnl.h"
 #include "util.h"
 #include "wire.h"
@@ -180,7 +182,30 @@ static int with_socket(int (*work)(struct rtnl *, const struct op *, pid_t), con
   return result;
 }
 
+/* net-host-isolate hostName: the bridge passes nothing between this port and others of the kind. */
+static int host_isolate(struct rtnl *rtnl, const struct op *op) {
+  static const uint8_t on = 1;
+  unsigned index = rtnl_index(rtnl, op_text(op, 1));
+  if (!index) return fail("net-isolate", "ioctl", op_text(op, 1));
+  struct ifinfomsg link = {.ifi_family = AF_BRIDGE, .ifi_index = (int)index};
+  rtnl_request(rtnl, RTM_SETLINK, 0, &link, sizeof link, op_text(op, 1));
+  size_t port = rtnl_begin(rtnl, IFLA_PROTINFO | NLA_F_NESTED, NULL, 0);
+  rtnl_put(rtnl, IFLA_BRPORT_ISOLATED, &on, sizeof on);
+  rtnl_end(rtnl, port);
+  return rtnl_send(rtnl, "net-isolate", 0);
+}
+
+/* net-host-delete hostName: with it goes its end in the container. */
+static int host_delete(struct rtnl *rtnl, const struct op *op) {
+  struct ifinfomsg link = {.ifi_family = AF_UNSPEC};
+  rtnl_request(rtnl, RTM_DELLINK, 0, &link, sizeof link, op_text(op, 1));
+  rtnl_put_text(rtnl, IFLA_IFNAME, op_text(op, 1));
+  return rtnl_send(rtnl, "net-delete", ENODEV);
+}
+
 static int host_op(struct rtnl *rtnl, const struct op *op, pid_t container) {
+  if (op_is(op, "net-host-isolate")) return host_isolate(rtnl, op);
+  if (op_is(op, "net-host-delete")) return host_delete(rtnl, op);
   if (op_is(op, "net-host-veth")) return host_veth(rtnl, op, container);
   return invalid("net-host", op_text(op, 0));
 }
@@ -239,6 +264,19 @@ static int inside_route(struct rtnl *rtnl, const struct op *op) {
   return rtnl_send(rtnl, "net-route", 0);
 }
 
+/* net-in-default via device: the default route of that family goes there now. */
+static int inside_default(struct rtnl *rtnl, const struct op *op) {
+  struct prefix gateway;
+  unsigned index = rtnl_index(rtnl, op_text(op, 2));
+  if (!index) return fail("net-route", "ioctl", op_text(op, 2));
+  if (parse_prefix(op_text(op, 1), &gateway) < 0) return invalid("net-route", op_text(op, 1));
+  struct rtmsg body = {.rtm_family = gateway.family, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT, .rtm_scope = RT_SCOPE_UNIVERSE, .rtm_type = RTN_UNICAST};
+  rtnl_request(rtnl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &body, sizeof body, op_text(op, 1));
+  rtnl_put(rtnl, RTA_GATEWAY, gateway.bytes, gateway.size);
+  rtnl_put_u32(rtnl, RTA_OIF, index);
+  return rtnl_send(rtnl, "net-route", 0);
+}
+
 static int inside_rename(struct rtnl *rtnl, const struct op *op) {
   unsigned index = rtnl_index(rtnl, op_text(op, 1));
   if (!index) return fail("net-rename", "ioctl", op_text(op, 1));
@@ -253,6 +291,7 @@ static int inside_op(struct rtnl *rtnl, const struct op *op, pid_t unused) {
   if (op_is(op, "net-in-interface")) return inside_interface(rtnl, op);
   if (op_is(op, "net-in-address")) return inside_address(rtnl, op);
   if (op_is(op, "net-in-route")) return inside_route(rtnl, op);
+  if (op_is(op, "net-in-default")) return inside_default(rtnl, op);
   if (op_is(op, "net-in-rename")) return inside_rename(rtnl, op);
   if (!op_is(op, "net-in-up")) return invalid("net-inside", op_text(op, 0));
   set_link(rtnl, op_text(op, 1), IFF_UP);
@@ -421,6 +460,19 @@ static int make_bridge(struct rtnl *rtnl, const struct op *op) {
   return 0;
 }
 
+/* net-bridge-address name cidr: one more address of a bridge that is there, if its subnet is in nobody's way. */
+static int add_bridge_address(struct rtnl *rtnl, const struct op *op) {
+  struct prefix address;
+  unsigned index = rtnl_index(rtnl, op_text(op, 1));
+  if (!index) return fail("net-bridge", "ioctl", op_text(op, 1));
+  cleanup_close int lock = lock_namespace();
+  (void)lock;
+  const char *cidr = choose_subnet(rtnl, op, 2, index, &address);
+  if (!cidr) return -1;
+  add_address(rtnl, index, &address, cidr);
+  return rtnl_send(rtnl, "net-bridge", EEXIST);
+}
+
 /* net-delete name alias: gone, if it was there and is ours. */
 static int delete_bridge(struct rtnl *rtnl, const struct op *op) {
   struct identity identity = {.name = op_text(op, 1), .alias = op_text(op, 2)};
@@ -496,25 +548,33 @@ static void on_stdin(struct loop_source *source, uint32_t events) {
   if (RETRY_EINTR(read(source->fd, ignored, sizeof ignored)) <= 0) *(bool *)source->context = true;
 }
 
-/* Forwards until stdin ends: a proxy without a container. */
+/* Forwards and resolves until stdin ends: a monitor without a container. */
 static int serve_proxies(const struct plan *plan) {
   struct loop loop;
   bool ended = false;
   struct loop_source input = {.fd = STDIN_FILENO, .callback = on_stdin, .context = &ended};
   if (loop_init(&loop) < 0) return fail("publish", "epoll_create1", "");
   if (loop_add(&loop, &input, EPOLLIN) < 0) return fail("publish", "epoll_ctl", "stdin");
-  for (size_t i = 0; i < plan->count; i++)
-    if (op_is(&plan->ops[i], "proxy") && proxy_listen(&loop, &plan->ops[i]) < 0) return -1;
+  for (size_t i = 0; i < plan->count; i++) {
+    int result = 0;
+    if (op_is(&plan->ops[i], "proxy")) result = publish(&loop, &plan->ops[i]);
+    else (void)resolver_op(&plan->ops[i], &result);
+    if (result < 0) return -1;
+  }
+  if (resolver_start(&loop, -1) < 0) return -1;
+  fact("serving", NULL);
   while (!ended)
     if (loop_once(&loop, -1) < 0) return fail("publish", "epoll_wait", "");
+  publish_end();
   return 0;
 }
 
 static int host_job(struct rtnl *rtnl, const struct op *op) {
   if (op_is(op, "net-bridge")) return make_bridge(rtnl, op);
+  if (op_is(op, "net-bridge-address")) return add_bridge_address(rtnl, op);
   if (op_is(op, "net-delete")) return delete_bridge(rtnl, op);
   if (op_is(op, "net-list")) return list(rtnl);
-  if (op_is(op, "net-host-veth")) return host_veth(rtnl, op, (pid_t)op_number(op, 6, 0));
+  if (strncmp(op_text(op, 0), "net-host-", 9) == 0) return host_op(rtnl, op, (pid_t)op_number(op, 6, 0));
   if (strncmp(op_text(op, 0), "net-in-", 7) == 0) return inside_op(rtnl, op, 0);
   return invalid("net", op_text(op, 0));
 }

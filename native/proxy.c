@@ -11,29 +11,20 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 
-#include "modes.h"
+#include "proxy.h"
 #include "util.h"
-#include "wire.h"
 
 #define PIPE_SIZE (1024 * 1024)
 #define POOL_SIZE 16u
 /* Per event and direction, so that one fast connection does not starve the others. */
 #define TURN (4 * PIPE_SIZE)
 #define CONNECTIONS_MAX 8192u
-#define RANDOM_TRIES 16
-
-union address {
-  struct sockaddr any;
-  struct sockaddr_in v4;
-  struct sockaddr_in6 v6;
-};
 
 struct listener {
   struct loop_source source;
@@ -273,17 +264,17 @@ static void on_side(struct loop_source *source, uint32_t events) {
   if (events & EPOLLERR) finish(connection, true);
 }
 
-/* Takes the client over, also when it fails. */
-static int connect_target(struct listener *listener, int client) {
-  static const int on = 1;
-  int target = -1;
+/* Takes both, also when it fails. */
+static struct connection *new_connection(struct loop *loop, int client, int target) {
   struct connection *connection = calloc(1, sizeof *connection);
-  if (!connection) goto broken;
-  target = socket(listener->target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (target < 0) goto broken;
-  (void)setsockopt(target, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (!connection) {
+    struct side sides[] = {{.source.fd = client}, {.source.fd = target}};
+    for (size_t i = 0; i < countof(sides); i++) close_side(NULL, &sides[i], true);
+    errno = ENOMEM;
+    return NULL;
+  }
   *connection = (struct connection){.next = connections,
-                                    .loop = listener->loop,
+                                    .loop = loop,
                                     .client.source = {client, on_side, connection},
                                     .target.source = {target, on_side, connection},
                                     .up.pipe = {-1, -1},
@@ -291,8 +282,36 @@ static int connect_target(struct listener *listener, int client) {
   if (connections) connections->previous = connection;
   connections = connection;
   shared.count++;
-  socklen_t size = listener->target.any.sa_family == AF_INET ? sizeof listener->target.v4 : sizeof listener->target.v6;
-  if (connect(target, &listener->target.any, size) == 0) {
+  return connection;
+}
+
+int proxy_join(struct loop *loop, int client, int target) {
+  if (prepare_shared(loop) < 0) {
+    close(client);
+    close(target);
+    return -1;
+  }
+  struct connection *connection = new_connection(loop, client, target);
+  if (!connection) return -1;
+  forward(connection);
+  return 0;
+}
+
+/* Takes the client over, also when it fails. */
+static int connect_target(struct listener *listener, int client) {
+  static const int on = 1;
+  int target = socket(listener->target.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (target < 0) {
+    struct side side = {.source.fd = client};
+    int saved = errno;
+    close_side(NULL, &side, true);
+    errno = saved;
+    return -1;
+  }
+  (void)setsockopt(target, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  struct connection *connection = new_connection(listener->loop, client, target);
+  if (!connection) return -1;
+  if (connect(target, &listener->target.any, address_size(&listener->target)) == 0) {
     forward(connection);
     return 0;
   }
@@ -307,14 +326,6 @@ static int connect_target(struct listener *listener, int client) {
   if (loop_add(connection->loop, &connection->client.source, 0) == 0) connection->client.watched = true;
   if (!connection->target.watched || !connection->client.watched) finish(connection, true);
   return 0;
-broken: {
-  int saved = errno;
-  struct side side = {.source.fd = client};
-  close_side(NULL, &side, true);
-  free(connection);
-  errno = saved;
-  return -1;
-}
 }
 
 static bool exhausted(void) { return errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM; }
@@ -342,171 +353,28 @@ static void on_listener(struct loop_source *source, uint32_t events) {
 
 /* ── listening ────────────────────────────────────────────────────────────── */
 
-static int parse_address(const char *text, size_t length, unsigned port, union address *address) {
-  char copy[INET6_ADDRSTRLEN];
-  if (length >= sizeof copy) return -1;
-  memcpy(copy, text, length);
-  copy[length] = 0;
-  memset(address, 0, sizeof *address);
-  if (inet_pton(AF_INET, copy, &address->v4.sin_addr) == 1) {
-    address->v4.sin_family = AF_INET;
-    address->v4.sin_port = htons((uint16_t)port);
-    return 0;
-  }
-  if (inet_pton(AF_INET6, copy, &address->v6.sin6_addr) != 1) return -1;
-  address->v6.sin6_family = AF_INET6;
-  address->v6.sin6_port = htons((uint16_t)port);
-  return 0;
-}
-
-static unsigned port_of(const union address *address) {
-  return ntohs(address->any.sa_family == AF_INET ? address->v4.sin_port : address->v6.sin6_port);
-}
-static socklen_t size_of(const union address *address) {
-  return address->any.sa_family == AF_INET ? sizeof address->v4 : sizeof address->v6;
-}
-static void show_address(const union address *address, char *out, size_t size) {
-  if (address->any.sa_family == AF_INET) inet_ntop(AF_INET, &address->v4.sin_addr, out, (socklen_t)size);
-  else inet_ntop(AF_INET6, &address->v6.sin6_addr, out, (socklen_t)size);
-}
-
-/* A listening socket, or -1 with errno and the call that failed. The port that the kernel chose is put into the address. */
-static int listen_on(union address *address, const char **call) {
-  static const int on = 1;
-  *call = "socket";
-  cleanup_close int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  /* Not when the kernel chooses: it would then also choose a port that somebody has bound and not yet listens on. */
-  if (port_of(address) != 0) (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (address->any.sa_family == AF_INET6) (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-  /* Accepted sockets inherit both. */
-  (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-  *call = "bind";
-  if (bind(fd, &address->any, size_of(address)) < 0) return -1;
-  *call = "listen";
-  if (listen(fd, SOMAXCONN) < 0) return -1;
-  socklen_t size = sizeof *address;
-  *call = "getsockname";
-  if (getsockname(fd, &address->any, &size) < 0) return -1;
-  int result = fd;
-  fd = -1;
-  return result;
-}
-
-static void close_all(int *fds, unsigned count) {
-  for (unsigned i = 0; i < count; i++) close(fds[i]);
-}
-
-/* At most IPv4 and IPv6 of one published port. */
-struct binding {
-  union address address[2];
-  int fd[2];
-  unsigned count;
-};
-
-/* This machine has no IPv6: then a port on all addresses is one on all that there are. */
-static bool no_such_family(int error) { return error == EAFNOSUPPORT || error == EADDRNOTAVAIL; }
-
-/* Listens on every address of the list with one port. -1 with errno, binding->count naming the address that failed. */
-static int bind_all(const char *hosts, unsigned port, struct binding *binding, const char **call) {
-  binding->count = 0;
-  for (const char *at = hosts; binding->count < countof(binding->fd);) {
-    size_t length = strcspn(at, ",");
-    union address *address = &binding->address[binding->count];
-    *call = "parse";
-    errno = EINVAL;
-    int fd = parse_address(at, length, port, address) < 0 ? -1 : listen_on(address, call);
-    if (fd >= 0) {
-      binding->fd[binding->count++] = fd;
-      port = port_of(address);
-    } else if (binding->count == 0 || !no_such_family(errno)) {
-      int saved = errno;
-      close_all(binding->fd, binding->count);
-      errno = saved;
-      return -1;
-    }
-    if (at[length] == 0) break;
-    at += length + 1;
-  }
-  return 0;
-}
-
-/* The first port of the range that is free on all addresses; 0 is whichever the kernel likes. */
-static int bind_range(const char *hosts, unsigned first, unsigned last, struct binding *binding, const char **call) {
-  int tries = first == 0 ? RANDOM_TRIES : (int)(last - first) + 1;
-  for (int i = 0; i < tries; i++) {
-    if (bind_all(hosts, first == 0 ? 0 : first + (unsigned)i, binding, call) == 0) return 0;
-    if (errno != EADDRINUSE) return -1;
-  }
-  return -1;
-}
-
-static int parse_range(const char *text, unsigned *first, unsigned *last) {
-  int end = 0, more = 0;
-  if (sscanf(text, "%5u%n-%5u%n", first, &end, last, &more) == 2) end = more;
-  else *last = *first;
-  return end > 0 && text[end] == 0 && *first <= *last && *last <= 65535 ? 0 : -1;
-}
-
-static int start(struct loop *loop, int fd, const union address *address, const union address *target) {
-  struct listener *listener = calloc(1, sizeof *listener);
-  if (!listener) return -1;
+struct listener *proxy_serve(struct loop *loop, int fd, const union address *target) {
+  struct listener *listener = prepare_shared(loop) < 0 ? NULL : calloc(1, sizeof *listener);
+  if (!listener) goto broken;
   *listener = (struct listener){.source = {fd, on_listener, listener}, .loop = loop, .next = listeners, .target = *target};
-  if (loop_add(loop, &listener->source, EPOLLIN) < 0) {
-    int saved = errno;
-    free(listener);
-    errno = saved;
-    return -1;
-  }
+  if (loop_add(loop, &listener->source, EPOLLIN) < 0) goto broken;
   listeners = listener;
-  char host[INET6_ADDRSTRLEN] = "";
-  show_address(address, host, sizeof host);
-  fact_json("listening", "\"hostIp\":\"%s\",\"hostPort\":%u,\"targetPort\":%u,\"protocol\":\"tcp\"", host, port_of(address), port_of(target));
-  return 0;
-}
-
-/* The address that failed, as people write it: 127.0.0.1:80, [::1]:80. */
-static void describe(const union address *address, const char *hosts, const char *ports, char *out, size_t size) {
+  return listener;
+broken: {
   int saved = errno;
-  char host[INET6_ADDRSTRLEN] = "";
-  if (address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6) {
-    show_address(address, host, sizeof host);
-    snprintf(out, size, address->any.sa_family == AF_INET ? "%s:%u" : "[%s]:%u", host, port_of(address));
-  } else {
-    snprintf(out, size, "%.80s:%.16s", hosts, ports);
-  }
+  close(fd);
+  free(listener);
   errno = saved;
+  return NULL;
+}
 }
 
-/* proxy tcp hostIp[,hostIp6] hostPort[-lastHostPort] targetIp targetPort */
-int proxy_listen(struct loop *loop, const struct op *op) {
-  char about[128];
-  const char *hosts = op_text(op, 2), *ports = op_text(op, 3), *target_ip = op_text(op, 4), *call = "parse";
-  long long target_port = op_number(op, 5, 0);
-  struct binding binding = {.count = 0};
-  union address target;
-  unsigned first = 0, last = 0;
-  snprintf(about, sizeof about, "%.80s:%.16s", hosts, ports);
-  if (strcmp(op_text(op, 1), "tcp") != 0) {
-    errno = EPROTONOSUPPORT;
-    return fail("publish", "socket", op_text(op, 1));
-  }
-  errno = EINVAL;
-  if (target_port < 1 || target_port > 65535 || parse_address(target_ip, strlen(target_ip), (unsigned)target_port, &target) < 0)
-    return fail("publish", "parse", target_ip);
-  if (parse_range(ports, &first, &last) < 0) return fail("publish", "parse", about);
-  if (prepare_shared(loop) < 0) return fail("publish", "timerfd_create", about);
-  if (bind_range(hosts, first, last, &binding, &call) < 0) {
-    describe(&binding.address[binding.count], hosts, ports, about, sizeof about);
-    return fail("publish", call, about);
-  }
-  for (unsigned i = 0; i < binding.count; i++)
-    if (start(loop, binding.fd[i], &binding.address[i], &target) < 0) {
-      int saved = errno;
-      close_all(binding.fd + i, binding.count - i);
-      errno = saved;
-      return fail("publish", "epoll_ctl", about);
-    }
-  return 0;
+void proxy_stop(struct listener *listener) {
+  struct listener **at = &listeners;
+  while (*at && *at != listener) at = &(*at)->next;
+  if (*at) *at = listener->next;
+  loop_remove(listener->loop, &listener->source);
+  close(listener->source.fd);
+  listener->source.fd = -1;
+  loop_later(free, listener);
 }

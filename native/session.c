@@ -95,8 +95,13 @@ static void client_release(void *memory) {
 }
 
 static void client_drop(struct client *client) {
-  struct session *session = client->session;
   if (client->gone) return;
+  close(session_release(client));
+}
+
+int session_release(struct client *client) {
+  struct session *session = client->session;
+  int fd = client->source.fd;
   client->gone = true;
   for (struct client **p = &session->clients; *p; p = &(*p)->next)
     if (*p == client) {
@@ -104,11 +109,11 @@ static void client_drop(struct client *client) {
       break;
     }
   loop_remove(&session->loop, &client->source);
-  close(client->source.fd);
   client->source.fd = -1;
   loop_later(client_release, client);
   streams_pause(session);
   if (client->owner && !session->exited) session->owner_gone(session);
+  return fd;
 }
 
 static void client_send(struct client *client, const char *data, size_t length) {
@@ -130,6 +135,13 @@ static void broadcast(void *context, const char *frame, size_t length) {
     next = c->next;
     client_send(c, frame, length);
   }
+}
+
+static void to_one(void *context, const char *frame, size_t length) { client_send(context, frame, length); }
+
+void session_tell(struct session *session, struct client *client) {
+  if (client) wire_divert(to_one, client);
+  else wire_divert(broadcast, session);
 }
 
 /* --- stdin --- */
@@ -192,6 +204,8 @@ static void client_op(struct client *client, const struct op *op) {
     client->wants_output = false;
   } else if (op_is(op, "disown")) {
     client->owner = false;
+  } else if (session->serve) {
+    (void)session->serve(session, client, op);
   }
 }
 
@@ -206,7 +220,7 @@ static void client_frame(struct client *client, unsigned type, const char *data,
     client_drop(client);
     return;
   }
-  for (size_t i = 0; i < plan.count; i++) client_op(client, &plan.ops[i]);
+  for (size_t i = 0; i < plan.count && !client->gone; i++) client_op(client, &plan.ops[i]);
   plan_free(&plan);
 }
 

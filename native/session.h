@@ -46,6 +46,8 @@ struct session {
   bool exited;
   void (*owner_gone)(struct session *session);
   void (*process_gone)(struct session *session);
+  /* Ops that are none of the session's; whether it was one of the monitor's. */
+  bool (*serve)(struct session *session, struct client *client, const struct op *op);
 };
 
 /* keep_stdin: give the process a pipe to read from; otherwise it gets /dev/null. */
@@ -60,5 +62,10 @@ int session_watch(struct session *session, pid_t pid, int master);
 void session_run(struct session *session);
 /* Sends what is still queued, then closes everything. */
 void session_close(struct session *session);
+
+/* From now on facts go to this client alone; NULL: to all. */
+void session_tell(struct session *session, struct client *client);
+/* The client's descriptor, which is no longer one of the session's. */
+int session_release(struct client *client);
 
 #endif

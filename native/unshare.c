@@ -28,6 +28,7 @@
 #include "launch.h"
 #include "log.h"
 #include "modes.h"
+#include "monitor_net.h"
 #include "process.h"
 #include "rootfs.h"
 #include "session.h"
@@ -195,8 +196,8 @@ static int host_side(struct monitor *monitor, pid_t child, int sync) {
   bool networked = false;
   for (size_t i = 0; i < plan->count; i++) {
     if (strncmp(plan->ops[i].fields[0].text, "net-in-", 7) == 0) networked = true;
-    if (strncmp(plan->ops[i].fields[0].text, "net-host-", 9) == 0 && net_host_op(&plan->ops[i], child) < 0) return -1;
   }
+  if (monitor_net_start(&monitor->session, plan, child) < 0) return -1;
   /* A child that has failed meanwhile says why by itself. */
   if (networked) (void)!send(sync, "n", 1, MSG_NOSIGNAL);
   return 0;
@@ -258,6 +259,7 @@ static void finish(struct monitor *monitor) {
            (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec % 1000000, duration);
   snprintf(text, sizeof text, "{%s}\n", body);
   if (file) write_whole(op_text(file, 1), text);
+  monitor_net_end();
   remove_cgroups(monitor->plan);
   remove_run_dir(monitor->plan);
   fact_json("exit", "%s", body);
@@ -272,12 +274,6 @@ static int start_log(struct monitor *monitor) {
   if (!op) return 0;
   monitor->session.log = log_new(op);
   return monitor->session.log ? 0 : fail("log", "malloc", op_text(op, 1));
-}
-
-static int listen_ports(struct monitor *monitor) {
-  for (size_t i = 0; i < monitor->plan->count; i++)
-    if (op_is(&monitor->plan->ops[i], "proxy") && proxy_listen(&monitor->session.loop, &monitor->plan->ops[i]) < 0) return -1;
-  return 0;
 }
 
 /* Every forwarded connection takes several. Only now: the container keeps what we were started with. */
@@ -306,7 +302,7 @@ static int start(struct monitor *monitor) {
   const struct op *run = plan_find(plan, "run-dir");
   int sync[2], master = -1;
   if (run && mkdir(op_text(run, 1), 0700) < 0 && errno != EEXIST) return fail("monitor", "mkdir", op_text(run, 1));
-  if (hold_upper(plan) < 0 || make_cgroups(plan) < 0 || start_log(monitor) < 0 || listen_ports(monitor) < 0) return -1;
+  if (hold_upper(plan) < 0 || make_cgroups(plan) < 0 || start_log(monitor) < 0 || monitor_net_prepare(&monitor->session, plan) < 0) return -1;
   int count = cgroup_open(plan, monitor->cgroups, countof(monitor->cgroups));
   if (count < 0) return -1;
   monitor->cgroup_count = (size_t)count;
@@ -360,6 +356,7 @@ int unshare_main(const struct plan *plan, int connection) {
   int result = start(&monitor);
   if (result < 0) {
     kill_cgroup(plan);
+    monitor_net_end();
     remove_cgroups(plan);
     remove_run_dir(plan);
     return 1;

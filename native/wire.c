@@ -138,6 +138,13 @@ void wire_open(int fd, bool framed) {
   wire_framed = framed;
   sink = NULL;
 }
+struct wire_sink wire_swap(struct wire_sink to) {
+  struct wire_sink before = {sink, sink_context};
+  sink = to.send;
+  sink_context = to.context;
+  return before;
+}
+
 void wire_divert(void (*to)(void *context, const char *frame, size_t length), void *context) {
   sink = to;
   sink_context = context;

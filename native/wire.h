@@ -60,6 +60,13 @@ void wire_open(int fd, bool framed);
 /* From now on facts go, as whole frames, to this function instead: the monitor sends them to all its clients. */
 void wire_divert(void (*sink)(void *context, const char *frame, size_t length), void *context);
 
+/* The same for a moment: returns where they went before. */
+struct wire_sink {
+  void (*send)(void *context, const char *frame, size_t length);
+  void *context;
+};
+struct wire_sink wire_swap(struct wire_sink to);
+
 /* Sends {"fact":name, …}: pairs of (const char *key, const char *text), ended by NULL. Text is JSON-escaped here. */
 void fact(const char *name, ...) __attribute__((sentinel));
 /* The same, with the body already JSON: fact_json("exit", "\"code\":%d", code). */

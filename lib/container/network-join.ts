@@ -27,7 +27,7 @@ export function joinedNetwork(
   const { networkMode, networkTarget = '' } = record.config;
   if (networkMode === 'ns') return { join: { kind: 'net', path: checkPath(call, networkTarget) } };
   if (networkMode !== 'container') return undefined;
-  const host = findTarget(context, networkTarget);
+  const host = findRecord(context, networkTarget);
   if (host === undefined) throw new NotFoundError({ call, kind: 'container', ref: networkTarget });
   const state = live.state(host.id);
   if (state.name !== 'running') {
@@ -43,7 +43,8 @@ export function joinedNetwork(
   return { join: { kind: 'net', path: `/proc/${state.started.pid}/ns/net` }, host };
 }
 
-function findTarget({ records }: ContainerContext, ref: string): ContainerRecord | undefined {
+/** By name, id, or the start of an id that only one has. */
+export function findRecord({ records }: ContainerContext, ref: string): ContainerRecord | undefined {
   const id = records.resolve(ref) ?? records.ids().find(candidate => candidate === ref);
   if (id !== undefined) return records.get(id);
   if (!/^[0-9a-f]{4,63}$/.test(ref)) return undefined;

@@ -95,6 +95,7 @@ export async function buildSpec(
     network: input.network.ops,
     process: processOf(context, record, command, {
       call: input.call,
+      linked: input.network.env,
       stdin: config.stdin,
       tty: config.tty,
       ...(config.terminalSize === undefined ? {} : { terminalSize: config.terminalSize }),
@@ -214,6 +215,8 @@ interface ProcessInput extends ProcessOptions {
   readonly user: string;
   readonly privileged?: boolean;
   readonly merged?: boolean;
+  /** Variables of linked containers. */
+  readonly linked?: readonly string[];
   /** The container's own first process. */
   readonly first: boolean;
 }
@@ -238,7 +241,7 @@ function processOf(
   const { appArmor } = config;
   return {
     argv,
-    env: environment(record, input, user),
+    env: environment(record, input, user, input.linked ?? []),
     cwd: input.cwd,
     createCwd: input.first,
     uid: user.uid,
@@ -274,13 +277,18 @@ function filterOf(profile: object | undefined, sets: CapabilitySets): Buffer {
 }
 
 /** PATH, HOSTNAME and TERM come first and can be overridden, HOME last where nobody set it: as Docker and runc do. */
-function environment(record: ContainerRecord, input: ProcessInput, user: ResolvedUser): string[] {
+function environment(
+  record: ContainerRecord,
+  input: ProcessInput,
+  user: ResolvedUser,
+  linked: readonly string[],
+): string[] {
   const env = new Map<string, string>([
     ['PATH', DEFAULT_PATH],
     ['HOSTNAME', record.config.hostname],
   ]);
   if (input.tty) env.set('TERM', 'xterm');
-  for (const entry of record.config.env) {
+  for (const entry of [...linked, ...record.config.env]) {
     const at = entry.indexOf('=');
     env.set(entry.slice(0, at), entry.slice(at + 1));
   }

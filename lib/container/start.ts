@@ -1,28 +1,20 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { errorCode } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import { publishedPort } from '../network/publish.js';
 import { MonitoredProcess } from '../runtime/monitor.js';
 import { containerPlan } from '../runtime/plan.js';
 import type { AbortOptions } from '../types.js';
-import { writeFileAtomic } from '../util/files.js';
 import { Scope } from '../util/scope.js';
 import { findPeers } from './confinement.js';
 import type { ContainerContext } from './context.js';
-import type { EndpointView } from './inspect.js';
 import type { Live } from './live.js';
 import { startNetwork } from './network.js';
+import { readNetwork, writeNetwork, type NetworkState } from './network-state.js';
 import { eventOf, type ContainerRecord } from './record.js';
 import { buildSpec } from './spec.js';
 import { explainStart } from './start-error.js';
-
-/** What a container has of the network while it runs; kept in its run directory for other processes. */
-export interface NetworkState {
-  readonly endpoints: readonly (EndpointView & { readonly network: string })[];
-  readonly ports: readonly Required<PortMapping>[];
-}
 
 /** How a container is started. */
 export interface StartOptions extends AbortOptions {
@@ -75,11 +67,14 @@ export class Starter {
     scope.keep();
     void monitored.closed.then(() => network.release());
     const listening = collectPorts(monitored);
-    const ready = this.#announce(record, monitored, { endpoints: network.endpoints, ports: listening }, runDir).catch(
-      (error: unknown) => {
-        throw explainStart(error, context);
-      },
-    );
+    const ready = this.#announce(
+      record,
+      monitored,
+      { endpoints: network.endpoints, ports: listening, leave: network.leave },
+      runDir,
+    ).catch((error: unknown) => {
+      throw explainStart(error, context);
+    });
     ready.catch(() => {}); // Its reader may come later.
     return { monitored, ready };
   }
@@ -98,12 +93,7 @@ export class Starter {
 
   /** What it has of the network while it runs. */
   network(record: ContainerRecord): NetworkState {
-    try {
-      return JSON.parse(readFileSync(join(this.#live.paths(record.id).runDir, 'network.json'), 'utf8')) as NetworkState;
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return { endpoints: [], ports: [] };
-      throw error;
-    }
+    return readNetwork(this.#live.paths(record.id).runDir);
   }
 }
 
@@ -122,13 +112,4 @@ function collectPorts(monitored: MonitoredProcess): Required<PortMapping>[] {
     if (fact.fact === 'listening') ports.push(publishedPort(fact));
   });
   return ports;
-}
-
-function writeNetwork(runDir: string, network: NetworkState): void {
-  try {
-    writeFileAtomic(join(runDir, 'network.json'), JSON.stringify(network), { durable: false });
-  } catch (error) {
-    // It has ended already, and its run directory with it.
-    if (errorCode(error) !== 'ENOENT') throw error;
-  }
 }

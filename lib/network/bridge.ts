@@ -1,6 +1,7 @@
 import { ConflictError, SyscallError, UnsupportedError } from '../errors.js';
 import { type Fact, runJob } from '../host/job.js';
 import { Plan } from '../host/plan.js';
+import { parseBlock } from './block.js';
 import { macOf, parseIp } from './cidr.js';
 import { deviceAlias, type NetworkRecord } from './record.js';
 
@@ -19,13 +20,15 @@ interface Options {
  * @throws {@link ConflictError} when all are in use, saying by what.
  */
 export async function raiseBridge(
-  record: Pick<NetworkRecord, 'id' | 'name' | 'device' | 'mtu'>,
+  record: Pick<NetworkRecord, 'id' | 'name' | 'device' | 'mtu' | 'subnet6' | 'gateway6'>,
   candidates: readonly string[],
   options: Options,
 ): Promise<string> {
   const [first = ''] = candidates;
   const mac = macOf(parseIp(first.split('/')[0] ?? '') ?? 0);
   const plan = new Plan().op('net-bridge', record.device, mac, record.mtu ?? '', deviceAlias(record), ...candidates);
+  if (record.subnet6 !== undefined && record.gateway6 !== undefined)
+    plan.op('net-bridge-address', record.device, `${record.gateway6}/${parseBlock(record.subnet6)?.bits ?? 128}`);
   let overlap: Fact | undefined;
   try {
     const facts = await runJob('net', plan, {

@@ -8,7 +8,7 @@ import { type Cidr, formatCidr, formatIp, parseCidr } from './cidr.js';
 import { leaveDocker, passDocker } from './docker.js';
 import { addRules, removeRules } from './firewall.js';
 import { Presence } from './presence.js';
-import type { NetworkRecord, NetworkStore } from './record.js';
+import { hasNames, type NetworkRecord, type NetworkStore } from './record.js';
 import { freeSubnets } from './subnets.js';
 
 /** The user's call, for error messages, and its signal. */
@@ -77,7 +77,7 @@ export class Bridges {
       const presence = this.presence(record);
       const wasUp = presence.isUp();
       presence.markDown();
-      presence.addresses.sweep(this.#setup.isRunning);
+      presence.sweep(this.#setup.isRunning);
       if (presence.addresses.list().length > 0 || (!options.force && presence.users() > 0)) {
         if (wasUp) presence.markUp();
         return false;
@@ -85,6 +85,7 @@ export class Bridges {
       await Promise.all([removeRules(record.device), removeBridge(record, { call: 'network.remove' })]);
       await leaveDocker();
       if (options.force) this.forget(record);
+      presence.names.clear();
       presence.removeEmpty();
       return true;
     });
@@ -123,6 +124,8 @@ export class Bridges {
       this.#setup.records.put(raised);
       await this.#addRules(raised);
     }
+    if (hasNames(raised))
+      presence.names.enterHost([raised.gateway, raised.gateway6].filter(address => address !== undefined));
     presence.markUp();
     return raised;
   }

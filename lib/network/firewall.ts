@@ -2,38 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 import { SyscallError, UnsupportedError, errorCode } from '../errors.js';
-import type { NetworkRecord } from './record.js';
-
-type Rules = Pick<NetworkRecord, 'device' | 'subnet' | 'internal'>;
-
-/** A table per network: adding and removing one is atomic, and needs to know nothing of the others. */
-function tableOf(device: string): string {
-  return `inet tscontainer-${device}`;
-}
-
-/**
- * The rules of one network: members reach what the host reaches, under the host's address; other networks of ours do not
- * reach them. An internal network has no way out or in.
- */
-export function ruleset(network: Rules): string {
-  const { device, subnet, internal } = network;
-  const table = tableOf(device);
-  // `add` before `delete` makes the delete succeed whether or not it was there; all of it is one transaction.
-  return `add table ${table}
-delete table ${table}
-table ${table} {
-  chain postrouting {
-    type nat hook postrouting priority srcnat; policy accept;
-    ${internal ? '' : `ip saddr ${subnet} oifname != "${device}" masquerade`}
-  }
-  chain forward {
-    type filter hook forward priority filter; policy accept;
-    iifname "${device}" oifname "${device}" accept
-    ${internal ? `iifname "${device}" drop\n    oifname "${device}" drop` : `iifname "tsc*" oifname "${device}" drop`}
-  }
-}
-`;
-}
+import { type Rules, ruleset, tableOf } from './firewall-rules.js';
 
 /**
  * Puts the rules of a network in place, replacing what was there.
@@ -42,13 +11,14 @@ table ${table} {
  */
 export async function addRules(network: Rules): Promise<void> {
   await nft(ruleset(network));
-  forwardPackets();
+  forwardPackets('/proc/sys/net/ipv4/ip_forward');
+  if (network.subnet6 !== undefined) forwardPackets('/proc/sys/net/ipv6/conf/all/forwarding');
 }
 
 /** Removes the rules of a network, if there are any. */
 export async function removeRules(device: string): Promise<void> {
   try {
-    await nft(`add table ${tableOf(device)}\ndelete table ${tableOf(device)}\n`);
+    await nft(`add table inet ${tableOf(device)}\ndelete table inet ${tableOf(device)}\n`);
   } catch (error) {
     // Without nft there are no rules.
     if (errorCode(error) !== 'CTR_UNSUPPORTED') throw error;
@@ -56,15 +26,14 @@ export async function removeRules(device: string): Promise<void> {
 }
 
 /** Without it the host passes nothing on. Left on, as Docker leaves it: others may have come to rely on it. */
-function forwardPackets(): void {
-  const path = '/proc/sys/net/ipv4/ip_forward';
+function forwardPackets(path: string): void {
   try {
     if (readFileSync(path, 'latin1').trim() === '0') writeFileSync(path, '1');
   } catch (error) {
     throw new UnsupportedError({
       call: 'networks.create',
       feature: 'masquerade',
-      reason: `${path} is 0 and cannot be written (${errorCode(error) ?? 'unknown'}). Run sysctl -w net.ipv4.ip_forward=1 as root`,
+      reason: `${path} is 0 and cannot be written (${errorCode(error) ?? 'unknown'}). Write 1 to it as root`,
     });
   }
 }

@@ -7,6 +7,8 @@ export interface HostsOptions {
   readonly addresses: readonly string[];
   /** Name to address, as `--add-host`. */
   readonly extraHosts?: Readonly<Record<string, string | readonly string[]>>;
+  /** Other containers, linked: address, and names. */
+  readonly links?: readonly (readonly [address: string, ...names: string[]])[];
   /** What the address `host-gateway` stands for: the bridge's. */
   readonly hostGateway?: string | undefined;
 }
@@ -33,8 +35,9 @@ export function buildHosts(options: HostsOptions): string {
   const extra = Object.entries(extraHosts).flatMap(([name, wanted]) =>
     [wanted].flat().map(address => [checkAddress(name, address, hostGateway), name]),
   );
+  const linked = (options.links ?? []).map(([address, ...all]) => [address, all.join(' ')]);
   const own = addresses.map(address => [address, names]);
-  return [...common, ...extra, ...own].map(([address, name]) => `${address}\t${name}\n`).join('');
+  return [...common, ...extra, ...linked, ...own].map(([address, name]) => `${address}\t${name}\n`).join('');
 }
 
 /** The text of a container's `/etc/hostname`. */

@@ -1,7 +1,9 @@
 import { errorCode } from '../errors.js';
-import { type Attachment, endpointsOf, hostOp, insideOp, type Seat } from './attach.js';
+import { type Attachment, endpointsOf, hostOps, insideOp, type NetworkOp, type Seat } from './attach.js';
 import type { Bridges, Call } from './bridges.js';
-import type { NetworkRecord } from './record.js';
+import type { Lease, Pool } from './ipam.js';
+import { removeLink } from './names.js';
+import { hasNames, type NetworkRecord } from './record.js';
 
 /** A container's wish to be on a network. */
 export interface JoinRequest {
@@ -10,8 +12,20 @@ export interface JoinRequest {
   readonly aliases?: readonly string[] | undefined;
   /** A fixed address. */
   readonly ip?: string | undefined;
+  readonly ip6?: string | undefined;
   /** A fixed hardware address. Derived from the address when left out. */
   readonly mac?: string | undefined;
+  readonly gatewayPriority?: number | undefined;
+  /** Names of others that only this one knows, as `name:alias`; on networks with names. */
+  readonly links?: readonly string[] | undefined;
+}
+
+/** Who joins. */
+export interface Member {
+  /** The container's id. */
+  readonly container: string;
+  readonly name: string;
+  readonly hostname?: string | undefined;
 }
 
 interface MembersSetup {
@@ -19,6 +33,11 @@ interface MembersSetup {
   readonly isRunning: (container: string) => boolean;
   /** The record of a network, by name or id; the default one is made when it is missing. */
   readonly find: (ref: string, call: Call) => NetworkRecord | Promise<NetworkRecord>;
+}
+
+interface Joined {
+  readonly seat: Seat;
+  readonly leases: readonly Lease[];
 }
 
 /** Gives containers their places on networks. Where a bridge is up, which is the rule, nothing here waits. */
@@ -29,62 +48,138 @@ export class Members {
     this.#setup = setup;
   }
 
-  /** Claims a place on each network; all or none. */
-  async attach(container: string, requests: readonly JoinRequest[], call: Call): Promise<Attachment> {
-    const seats: Seat[] = [];
+  /**
+   * Claims a place on each network; all or none.
+   *
+   * @param taken - Names of interfaces that the container has already.
+   */
+  async attach(
+    member: Member,
+    requests: readonly JoinRequest[],
+    call: Call,
+    taken: readonly string[] = [],
+  ): Promise<Attachment> {
+    const joined: Joined[] = [];
+    const links: string[] = [];
     const release = (): void => {
-      for (const { record, ip } of seats) this.#setup.bridges.presence(record).addresses.release(ip, container);
+      for (const link of links) removeLink(link);
+      for (const lease of joined.flatMap(({ leases }) => leases)) lease.release();
     };
     try {
-      for (const request of requests) seats.push(await this.#join(container, request, call));
+      for (const request of requests) joined.push(await this.#join(member, request, call));
+      const seats = joined.map(({ seat }) => seat);
+      const endpoints = endpointsOf(seats, taken);
+      const resolverOps = seats.flatMap(seat => this.#enter(member, seat, links));
+      return {
+        endpoints,
+        hostOps: seats.flatMap(({ record }, i) => {
+          const endpoint = endpoints[i];
+          return endpoint === undefined ? [] : hostOps(endpoint, record);
+        }),
+        insideOps: [['net-in-up', 'lo'], ...endpoints.map(insideOp)],
+        resolverOps,
+        leave: [...joined.flatMap(({ leases }) => leases.map(({ path }) => path)), ...links],
+        release,
+      };
     } catch (error) {
       release();
       throw error;
     }
-    const endpoints = endpointsOf(seats);
-    return {
-      endpoints,
-      hostOps: seats.flatMap(({ record }, i) => {
-        const endpoint = endpoints[i];
-        return endpoint === undefined ? [] : [hostOp(endpoint, record)];
-      }),
-      insideOps: [['net-in-up', 'lo'], ...endpoints.map(insideOp)],
-      release,
-    };
   }
 
-  async #join(container: string, request: JoinRequest, call: Call): Promise<Seat> {
+  /** Makes a member known by its names, and tells where its resolver finds the others'. */
+  #enter({ container }: Member, seat: Seat, links: string[]): NetworkOp[] {
+    if (!hasNames(seat.record)) return [];
+    const { directory, names } = this.#setup.bridges.presence(seat.record);
+    const addresses = [seat.ip, ...(seat.ip6 === undefined ? [] : [seat.ip6])];
+    links.push(...names.enter(container, seat.dnsNames, addresses));
+    const common: NetworkOp = ['resolver-network', directory, seat.record.name];
+    const wanted = (seat.wanted.links ?? []).map(link => {
+      const [name = '', alias = name] = link.split(':');
+      return [alias, name] as const;
+    });
+    if (wanted.length === 0) return [common];
+    const own = names.alias(container, Object.fromEntries(wanted));
+    links.push(...own.links);
+    return [['resolver-network', own.directory, seat.record.name], common];
+  }
+
+  async #join(member: Member, request: JoinRequest, call: Call): Promise<Joined> {
     for (;;) {
       const found = this.#setup.find(request.network, call);
       const record = found instanceof Promise ? await found : found;
       const presence = this.#setup.bridges.presence(record);
       // The claim comes before the look at the bridge: see Presence.
-      const ip = this.#claim(record, container, request.ip, call);
-      const seat = { record, ip, aliases: request.aliases ?? [], mac: request.mac };
+      const leases = this.#claim(record, member, request, call);
       if (presence.isUp()) {
         presence.use();
-        return seat;
+        return { seat: seatOf(record, member, request, leases), leases };
       }
       try {
         const raised = await this.#setup.bridges.raise(record, call);
-        if (raised.subnet === record.subnet) return { ...seat, record: raised };
+        if (raised.subnet === record.subnet) return { seat: seatOf(raised, member, request, leases), leases };
       } catch (error) {
-        presence.addresses.release(ip, container);
+        for (const lease of leases) lease.release();
         throw error;
       }
       // It has another subnet now, so the address is none of its addresses.
-      presence.addresses.release(ip, container);
+      for (const lease of leases) lease.release();
     }
   }
 
-  #claim(record: NetworkRecord, container: string, wanted: string | undefined, { call }: Call): string {
-    const { addresses } = this.#setup.bridges.presence(record);
+  /** An address of each family that the network has, IPv4 first. */
+  #claim(record: NetworkRecord, member: Member, request: JoinRequest, { call }: Call): Lease[] {
+    const leases: Lease[] = [];
     try {
-      return addresses.claim(call, record, container, wanted);
+      leases.push(this.#claimOne(record, pool4(record), member, request.ip, call));
+      const pool = pool6(record);
+      if (pool !== undefined) leases.push(this.#claimOne(record, pool, member, request.ip6, call));
+      else if (request.ip6 !== undefined)
+        throw new TypeError(`${call}: ip6: ${request.ip6}: network ${record.name} has no IPv6 subnet`);
+      return leases;
     } catch (error) {
-      const full = ['CTR_LIMIT', 'CTR_CONFLICT'].includes(errorCode(error) ?? '');
-      if (!full || addresses.sweep(this.#setup.isRunning) === 0) throw error;
-      return addresses.claim(call, record, container, wanted);
+      for (const lease of leases) lease.release();
+      throw error;
     }
   }
+
+  #claimOne(record: NetworkRecord, pool: Pool, member: Member, wanted: string | undefined, call: string): Lease {
+    const presence = this.#setup.bridges.presence(record);
+    try {
+      return presence.addresses.claim(call, pool, member, wanted);
+    } catch (error) {
+      const full = ['CTR_LIMIT', 'CTR_CONFLICT'].includes(errorCode(error) ?? '');
+      if (!full || presence.sweep(this.#setup.isRunning) === 0) throw error;
+      return presence.addresses.claim(call, pool, member, wanted);
+    }
+  }
+}
+
+function seatOf(record: NetworkRecord, member: Member, request: JoinRequest, [v4, v6]: readonly Lease[]): Seat {
+  const { aliases = [], mac, gatewayPriority = 0, ip, ip6, links } = request;
+  const short = member.container.slice(0, 12);
+  const all = [member.name, ...aliases, short, ...(member.hostname === undefined ? [] : [member.hostname])];
+  return {
+    record,
+    ip: v4?.ip ?? '',
+    ip6: v6?.ip,
+    aliases,
+    dnsNames: hasNames(record) ? [...new Set(all)] : [],
+    mac,
+    gatewayPriority,
+    wanted: {
+      ...(ip === undefined ? {} : { ip }),
+      ...(ip6 === undefined ? {} : { ip6 }),
+      ...(links === undefined ? {} : { links }),
+    },
+  };
+}
+
+function pool4({ name, subnet, gateway, range, reserved }: NetworkRecord): Pool {
+  return { name, subnet, gateway, range, reserved: Object.values(reserved ?? {}) };
+}
+
+function pool6({ name, subnet6, gateway6, range6, reserved }: NetworkRecord): Pool | undefined {
+  if (subnet6 === undefined || gateway6 === undefined) return undefined;
+  return { name, subnet: subnet6, gateway: gateway6, range: range6, reserved: Object.values(reserved ?? {}) };
 }

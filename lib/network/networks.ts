@@ -7,12 +7,14 @@ import type { Records } from '../store/records.js';
 import type { AbortOptions, Filter, Labels, Owned, PruneReport } from '../types.js';
 import type { Attachment } from './attach.js';
 import { Bridges, type Call } from './bridges.js';
-import { checkMtu, checkName, nameTaken, noSubnet, notFound } from './checks.js';
+import { checkName, nameTaken, noSubnet, notFound } from './checks.js';
 import { formatCidr } from './cidr.js';
-import { type JoinRequest, Members } from './members.js';
+import { type JoinRequest, type Member, Members } from './members.js';
 import { Network, type NetworkHome, type NetworkInfo, OwnedNetwork } from './network.js';
 import { defaultNetwork, type Emit, type NetworkRecord, type NetworkStore } from './record.js';
+import { checkSettings } from './settings.js';
 import { checkFree, firstGateway, freeSubnets, parseSubnet, type SubnetOptions } from './subnets.js';
+import { checkFree6, checkReserved, parseSubnet6 } from './subnets6.js';
 
 /** What a network is to be. */
 export interface CreateNetworkOptions extends AbortOptions, SubnetOptions {
@@ -22,6 +24,18 @@ export interface CreateNetworkOptions extends AbortOptions, SubnetOptions {
   readonly internal?: boolean;
   /** Largest packet, in bytes. The kernel's default, 1500, when left out. */
   readonly mtu?: number;
+  /** Whether members reach each other. @defaultValue `true` */
+  readonly icc?: boolean;
+  /** Whether members appear under the host's address outside. @defaultValue `true` */
+  readonly masquerade?: boolean;
+  /** The address of the host at which ports are published that name none. Default: all. */
+  readonly hostBinding?: string;
+  /** The bridge's name on the host. Default: made of the network's id. */
+  readonly device?: string;
+  /** What interfaces inside are called, before their number. @defaultValue `'eth'` */
+  readonly interfacePrefix?: string;
+  /** What else was said of it, for whoever asks: not looked at. */
+  readonly options?: Readonly<Record<string, string>>;
   /** To find it by. */
   readonly labels?: Labels;
   /**
@@ -41,7 +55,7 @@ export interface NetworksSetup {
   readonly usedBy?: (network: { readonly id: string; readonly name: string }) => readonly string[];
 }
 
-type Draft = Pick<NetworkRecord, 'name' | 'internal' | 'labels'> & Partial<Pick<NetworkRecord, 'mtu' | 'owner'>>;
+type Draft = Pick<NetworkRecord, 'name' | 'internal' | 'labels'> & Partial<NetworkRecord>;
 
 /** The networks of an engine. */
 export class Networks {
@@ -79,7 +93,7 @@ export class Networks {
    */
   async create(options: CreateNetworkOptions = {}): Promise<Owned<Network>> {
     const call = 'networks.create';
-    const { name, labels = {}, internal = false, mtu, signal } = options;
+    const { name, labels = {}, internal = false, signal } = options;
     signal?.throwIfAborted();
     if (name !== undefined) checkName(call, name);
     const lifetime = options.lifetime ?? (name === undefined ? 'process' : 'detached');
@@ -88,7 +102,7 @@ export class Networks {
       name: name ?? id.slice(0, 12),
       internal,
       labels: { ...labels },
-      ...(mtu === undefined ? {} : { mtu: checkMtu(call, mtu) }),
+      ...checkSettings(call, options),
       ...(lifetime === 'process' ? { owner: formatOwner(self()) } : {}),
     };
     const record = await this.#locked(signal, () => this.#create(id, draft, options, { call, signal }));
@@ -134,16 +148,13 @@ export class Networks {
    *
    * @internal
    */
-  async attach(container: string, requests: readonly JoinRequest[], call: Call): Promise<Attachment> {
-    return this.#members.attach(container, requests, call);
-  }
-
-  /** Gives back what a container had, as its record tells: also for containers that another process started. @internal */
-  release(container: string, endpoints: readonly { readonly network: string; readonly ip: string }[]): void {
-    for (const { network, ip } of endpoints) {
-      const record = this.#records.get(network);
-      if (record !== undefined) this.#bridges.presence(record).addresses.release(ip, container);
-    }
+  async attach(
+    member: Member,
+    requests: readonly JoinRequest[],
+    call: Call,
+    taken: readonly string[] = [],
+  ): Promise<Attachment> {
+    return this.#members.attach(member, requests, call, taken);
   }
 
   /** Takes down what nobody needs any more and removes what belonged to dead processes. For `Engine.open`. @internal */
@@ -191,15 +202,20 @@ export class Networks {
     const { subnet, gateway, range } = subnets;
     if (subnet === undefined && (gateway ?? range) !== undefined)
       throw new TypeError(`${call.call}: a gateway or range needs a subnet`);
+    const v6 = parseSubnet6(call.call, id, subnets);
     const wanted = subnet === undefined ? undefined : parseSubnet(call.call, { subnet, gateway, range });
     const others = this.#records.list();
     const cidr = wanted && checkFree(call.call, draft.name, wanted.subnet, others);
+    if (v6 !== undefined) checkFree6(call.call, draft.name, v6.subnet6, others);
+    const reserved = checkReserved(call.call, subnets.reserved ?? {}, [wanted?.subnet, v6?.subnet6]);
     const candidates = cidr === undefined ? freeSubnets(others) : [cidr];
     const first = candidates[0] ?? raise(noSubnet(call.call, draft.name));
     const record: NetworkRecord = {
       id,
       driver: 'bridge',
       device: deviceName(id, draft.name, this.#setup.store.root),
+      ...v6,
+      ...(reserved === undefined ? {} : { reserved }),
       subnet: formatCidr(first),
       gateway: wanted?.gateway ?? firstGateway(first),
       ...(range === undefined ? {} : { range }),

@@ -25,6 +25,16 @@ export interface PortSpec {
   readonly protocol: 'tcp' | 'udp';
 }
 
+/** Where published ports lead. */
+export interface PublishTarget {
+  readonly ip: string;
+  readonly ip6?: string;
+  /** The firewall's, which knows of ports. */
+  readonly table?: string;
+  /** For ports that name no address of the host. */
+  readonly hostBinding?: string;
+}
+
 const protocols: readonly string[] = ['tcp', 'udp'];
 
 /**
@@ -88,10 +98,11 @@ export function parsePorts(text: string, call = 'ports'): PortSpec[] {
 }
 
 /** What the monitor does to publish a port. */
-export function proxyOp(port: PortSpec, targetIp: string): NetworkOp {
+export function proxyOp(port: PortSpec, target: PublishTarget): NetworkOp {
   const [first, last] = port.host;
-  const hosts = port.hostIp === '' ? '0.0.0.0,::' : port.hostIp;
-  return ['proxy', port.protocol, hosts, first === last ? first : `${first}-${last}`, targetIp, port.container];
+  const hosts = port.hostIp || (target.hostBinding ?? '0.0.0.0,::');
+  const range = first === last ? first : `${first}-${last}`;
+  return ['proxy', port.protocol, hosts, range, target.ip, port.container, target.table ?? '', target.ip6 ?? ''];
 }
 
 function parseRange(text: string): readonly [number, number] | undefined {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { errorCode } from '../errors.js';
 import { formatOwner, isAlive, nonce, parseOwner, self } from '../store/owner.js';
 import { Addresses } from './ipam.js';
+import { Names } from './names.js';
 
 /**
  * What is known of a network while it is up, under the run directory: whose addresses are in use (`addresses/`), which
@@ -14,7 +15,9 @@ import { Addresses } from './ipam.js';
  */
 export class Presence {
   readonly addresses: Addresses;
-  readonly #directory: string;
+  readonly names: Names;
+  /** Where it is. */
+  readonly directory: string;
   readonly #users: string;
   readonly #up: string;
   readonly #device: string;
@@ -22,11 +25,12 @@ export class Presence {
   #using = false;
 
   constructor(directory: string, device: string) {
-    this.#directory = directory;
+    this.directory = directory;
     this.#users = join(directory, 'users');
     this.#up = join(directory, 'up');
     this.#device = `/sys/class/net/${device}`;
     this.addresses = new Addresses(directory);
+    this.names = new Names(directory);
   }
 
   /** The bridge is there. Somebody may have removed the device behind our back, so that is looked at, too. */
@@ -56,7 +60,7 @@ export class Presence {
   }
 
   markUp(): void {
-    mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     writeFileSync(this.#up, '');
   }
 
@@ -75,10 +79,19 @@ export class Presence {
     return living;
   }
 
+  /** Releases addresses and names of containers that do not run, where nobody is there to start them. */
+  sweep(isRunning: (container: string) => boolean): number {
+    const released = this.addresses.sweep(isRunning);
+    const claimed = new Set(this.addresses.list().map(claim => claim.container));
+    // The host's own have no address among the members'.
+    this.names.sweep(container => container === 'host' || claimed.has(container));
+    return released;
+  }
+
   /** Removes what is empty: who has claimed an address meanwhile keeps it. */
   removeEmpty(): void {
-    remove(join(this.#directory, 'next'));
-    for (const directory of [join(this.#directory, 'addresses'), this.#users, this.#directory])
+    for (const hint of ['next', 'next6']) remove(join(this.directory, hint));
+    for (const directory of [join(this.directory, 'addresses'), this.#users, this.directory])
       removeDirectory(directory);
   }
 }

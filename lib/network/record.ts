@@ -13,6 +13,22 @@ export interface NetworkRecord {
   readonly gateway: string;
   /** Addresses that are not given by name come from here; the whole subnet when left out. */
   readonly range?: string;
+  /** `fd00:1::/64`; only where it has IPv6. */
+  readonly subnet6?: string;
+  readonly gateway6?: string;
+  readonly range6?: string;
+  /** Addresses that somebody else has, by what they are for. */
+  readonly reserved?: Readonly<Record<string, string>>;
+  /** `false`: its members do not reach each other. */
+  readonly icc?: boolean;
+  /** `false`: members keep their addresses on the way out. */
+  readonly masquerade?: boolean;
+  /** Where ports are published that name no address. */
+  readonly hostBinding?: string;
+  /** What interfaces inside are called, before their number: `eth`. */
+  readonly interfacePrefix?: string;
+  /** As they were given, for whoever asks. */
+  readonly options?: Readonly<Record<string, string>>;
   /** The subnet was our choice: if the host comes to use it otherwise, another one is chosen. */
   readonly chosen: boolean;
   /** No way out, and no default route. */
@@ -46,4 +62,9 @@ export const reservedNames: readonly string[] = ['bridge', 'none', 'host', 'defa
 /** By this the helper knows a device of ours, whatever its name. */
 export function deviceAlias(record: Pick<NetworkRecord, 'id'>): string {
   return `tscontainer:${record.id}`;
+}
+
+/** Members of the default network do not find each other by name, as Docker's. */
+export function hasNames(record: Pick<NetworkRecord, 'name'>): boolean {
+  return record.name !== defaultNetwork;
 }

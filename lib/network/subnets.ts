@@ -10,6 +10,14 @@ export interface SubnetOptions {
   readonly gateway?: string | undefined;
   /** The part of the subnet that addresses are given from. All of it when left out. */
   readonly range?: string | undefined;
+  /** Whether members have IPv6 as well. Default: where one of the following is given. */
+  readonly ipv6?: boolean | undefined;
+  /** `fd00:1::/64`. Of the network's own when left out. */
+  readonly subnet6?: string | undefined;
+  readonly gateway6?: string | undefined;
+  readonly range6?: string | undefined;
+  /** Addresses of either family that somebody else has, by what they are for. */
+  readonly reserved?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Docker's default pools: sixteen bits each from 172.17 to 172.31, then twenty bits each of 192.168. */
@@ -37,8 +45,8 @@ export function firstGateway(subnet: Cidr): string {
  */
 export function parseSubnet(
   call: string,
-  options: SubnetOptions & { readonly subnet: string },
-): Required<SubnetOptions> & { subnet: string; gateway: string } {
+  options: Pick<SubnetOptions, 'gateway' | 'range'> & { readonly subnet: string },
+): { readonly subnet: string; readonly gateway: string; readonly range: string | undefined } {
   const subnet = parseCidr(options.subnet);
   const bad = (source: string, reason: string): ParseError =>
     new ParseError({ call, source, reason, remedy: 'Write a block like 10.1.0.0/24, and addresses inside of it' });
