@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "nft_batch.h"
 #include "rtnl.h"
 #include "util.h"
 
@@ -77,26 +78,34 @@ static int await(int fd, unsigned count) {
   return 0;
 }
 
-static int exchange(const char *table, const struct nft_port *ports, unsigned count, bool add) {
+void nft_begin(struct rtnl *batch) {
+  memset(batch, 0, offsetof(struct rtnl, buffer));
+  batch->sequence = 1;
+  control(batch, NFNL_MSG_BATCH_BEGIN);
+}
+
+int nft_commit(struct rtnl *batch, unsigned count) {
   static const struct timeval patience = {.tv_sec = 5};
   static const int on = 1;
   struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-  struct rtnl batch;
-  memset(&batch, 0, offsetof(struct rtnl, buffer));
-  batch.sequence = 1;
   cleanup_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
   if (fd < 0) return -1;
   (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   (void)setsockopt(fd, 270 /* SOL_NETLINK */, NETLINK_CAP_ACK, &on, sizeof on);
-  control(&batch, NFNL_MSG_BATCH_BEGIN);
-  for (unsigned i = 0; i < count; i++) put_port(&batch, table, &ports[i], add);
-  control(&batch, NFNL_MSG_BATCH_END);
-  if (batch.overflow) {
+  control(batch, NFNL_MSG_BATCH_END);
+  if (batch->overflow) {
     errno = EMSGSIZE;
     return -1;
   }
-  if (RETRY_EINTR(sendto(fd, batch.buffer, batch.used, 0, (const struct sockaddr *)&kernel, sizeof kernel)) < 0) return -1;
+  if (RETRY_EINTR(sendto(fd, batch->buffer, batch->used, 0, (const struct sockaddr *)&kernel, sizeof kernel)) < 0) return -1;
   return await(fd, count);
+}
+
+static int exchange(const char *table, const struct nft_port *ports, unsigned count, bool add) {
+  struct rtnl batch;
+  nft_begin(&batch);
+  for (unsigned i = 0; i < count; i++) put_port(&batch, table, &ports[i], add);
+  return nft_commit(&batch, count);
 }
 
 int nft_add_ports(const char *table, const struct nft_port *ports, unsigned count) {

@@ -20,4 +20,7 @@ struct nft_port {
 int nft_add_ports(const char *table, const struct nft_port *ports, unsigned count);
 int nft_delete_ports(const char *table, const struct nft_port *ports, unsigned count);
 
+/* In the network namespace where this is called, port of the address leads to these two, whoever else listens on it. 0, or -1 with errno. */
+int nft_redirect(const struct in_addr *address, uint16_t port, uint16_t udp, uint16_t tcp);
+
 #endif

@@ -10,14 +10,17 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
 #include "dns.h"
+#include "nft.h"
 #include "resolver_forward.h"
 #include "util.h"
 
@@ -284,23 +287,43 @@ static void on_tcp(struct loop_source *source, uint32_t events) {
 
 /* --- starting --- */
 
-static int open_listener(struct loop_source *source, int netns, int type, const struct sockaddr_in *address) {
+static int open_listener(struct loop_source *source, int type, struct sockaddr_in *address) {
   static const int on = 1;
-  source->fd = netns_socket(netns, AF_INET, type | SOCK_NONBLOCK);
+  socklen_t size = sizeof *address;
+  source->fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (source->fd < 0) return fail("resolver", "socket", listen_at);
-  /* The container's loopback device has no address yet: its first process brings it up later. */
-  (void)setsockopt(source->fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof on);
   (void)setsockopt(source->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(source->fd, (const struct sockaddr *)address, sizeof *address) < 0) return fail("resolver", "bind", listen_at);
   if (type == SOCK_STREAM && listen(source->fd, 64) < 0) return fail("resolver", "listen", listen_at);
-  if (loop_add(the_loop, source, EPOLLIN) < 0) return fail("resolver", "epoll_ctl", listen_at);
+  if (getsockname(source->fd, (struct sockaddr *)address, &size) < 0) return fail("resolver", "getsockname", listen_at);
   return 0;
 }
 
+/* The container's first process does it, too, but may not have yet: an address that nobody has cannot be one's own. */
+static int raise_loopback(void) {
+  struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+  cleanup_close int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  return fd < 0 || ioctl(fd, SIOCSIFFLAGS, &lo) < 0 ? fail("resolver", "ioctl", "lo") : 0;
+}
+
+/*
+ * A name server inside wants port 53 of all addresses for itself. So we listen on other ports, and a rule of the container's own
+ * nftables leads there; without nftables on the port itself, and then it is taken.
+ */
+static int listen_all(struct in_addr address) {
+  struct sockaddr_in datagrams = {.sin_family = AF_INET, .sin_addr = address}, streams = datagrams;
+  if (open_listener(&udp, SOCK_DGRAM, &datagrams) < 0 || open_listener(&tcp, SOCK_STREAM, &streams) < 0) return -1;
+  if (nft_redirect(&address, PORT, ntohs(datagrams.sin_port), ntohs(streams.sin_port)) == 0) return 0;
+  close(udp.fd);
+  close(tcp.fd);
+  datagrams.sin_port = streams.sin_port = htons(PORT);
+  return open_listener(&udp, SOCK_DGRAM, &datagrams) < 0 ? -1 : open_listener(&tcp, SOCK_STREAM, &streams);
+}
+
 int resolver_start(struct loop *loop, int netns) {
-  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-  if (!listen_at[0]) return 0;
-  if (inet_pton(AF_INET, listen_at, &address.sin_addr) != 1) {
+  struct in_addr address;
+  if (!listen_at[0] || udp.fd >= 0) return 0;
+  if (inet_pton(AF_INET, listen_at, &address) != 1) {
     errno = EINVAL;
     return fail("resolver", "parse", listen_at);
   }
@@ -309,6 +332,11 @@ int resolver_start(struct loop *loop, int netns) {
   if (getrandom(&turn, sizeof turn, GRND_NONBLOCK) < 0) turn = 0;
   udp.callback = on_udp;
   tcp.callback = on_tcp;
-  if (open_listener(&udp, netns, SOCK_DGRAM, &address) < 0) return -1;
-  return open_listener(&tcp, netns, SOCK_STREAM, &address);
+  if (netns >= 0 && netns_enter(netns) < 0) return fail("resolver", "setns", listen_at);
+  int result = netns >= 0 ? raise_loopback() : 0;
+  if (result == 0) result = listen_all(address);
+  if (netns >= 0) netns_leave();
+  if (result < 0) return -1;
+  if (loop_add(loop, &udp, EPOLLIN) < 0 || loop_add(loop, &tcp, EPOLLIN) < 0) return fail("resolver", "epoll_ctl", listen_at);
+  return 0;
 }

@@ -10,6 +10,8 @@ import { writeFileAtomic } from '../util/files.js';
 export interface NetworkState {
   readonly endpoints: readonly Endpoint[];
   readonly ports: readonly Required<PortMapping>[];
+  /** Variables of linked containers, for who joins it later. */
+  readonly env?: readonly string[];
   /** What its monitor unlinks at its end. */
   readonly leave?: readonly string[];
 }

@@ -1,9 +1,9 @@
 import { proxyOp } from '../network/ports.js';
-import type { Endpoint, NetworkOp } from '../network/attach.js';
+import type { Attachment, Endpoint, NetworkOp } from '../network/attach.js';
 import { hostResolv, resolverAddress, resolverServers } from '../network/resolv.js';
 import type { ContainerSpec, Op } from '../runtime/spec.js';
 import type { ContainerContext } from './context.js';
-import { resolveLinks } from './links.js';
+import { resolveLinks, type Links } from './links.js';
 import type { Live } from './live.js';
 import { networkFiles } from './network-files.js';
 import { joinedNetwork } from './network-join.js';
@@ -38,6 +38,15 @@ export async function startNetwork(
   if (config.networkMode !== 'networks') return withoutNetworks(context, live, record, call);
   const links = config.links === undefined ? { hosts: [], env: [] } : resolveLinks(context, live, record, call);
   const attachment = await context.networks.attach(memberOf(record), config.networks, { call, signal });
+  try {
+    return onNetworks(config, attachment, links);
+  } catch (error) {
+    attachment.release();
+    throw error;
+  }
+}
+
+function onNetworks(config: ContainerConfig, attachment: Attachment, links: Links): StartNetwork {
   const { endpoints, leave } = attachment;
   const target = publishTarget(endpoints);
   const ports = target === undefined ? [] : config.ports.map(port => proxyOp(port, target));

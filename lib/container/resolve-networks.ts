@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 import { checkJoin } from '../network/checks.js';
 import { defaultNetwork } from '../network/record.js';
 import type { Attachment, CreateContainerOptions } from './options.js';
@@ -14,6 +16,8 @@ const ownNetworkOnly = ['ports', 'expose', 'publishAll', 'dns', 'dnsSearch', 'dn
  * @throws `TypeError` for what cannot be combined, or is malformed.
  */
 export function resolveNetworks(call: string, options: CreateContainerOptions): Resolved {
+  for (const server of options.dns ?? [])
+    if (isIP(server) === 0) throw new TypeError(`${call}: dns: expected an IP address, got ${JSON.stringify(server)}`);
   const given = options.networks ?? [defaultNetwork];
   const networks = given.map(item => (typeof item === 'string' ? { network: item } : item));
   const special = networks.flatMap(({ network }) => modeOf(network) ?? [])[0];

@@ -22,6 +22,7 @@ import type { ContainerContext } from './context.js';
 import { attributesText, isKept } from './log-config.js';
 import { mountSpecs } from './mounts.js';
 import { hasOwnNetwork, type StartNetwork } from './network.js';
+import { readNetwork } from './network-state.js';
 import type { FurtherProcessOptions, ProcessOptions } from './options.js';
 import {
   devicesOf,
@@ -113,8 +114,10 @@ export function execProcess(
   command: readonly string[],
   options: FurtherProcessOptions & { readonly call: string; readonly stdin: boolean },
 ): ProcessSpec {
+  const runDir = join(context.store.runRoot, 'c', record.id.slice(0, 12));
   return processOf(context, record, command, {
     ...options,
+    ...(record.config.links === undefined ? {} : { linked: readNetwork(runDir).env ?? [] }),
     tty: options.tty ?? false,
     cwd: options.cwd ?? record.config.cwd,
     user: options.user ?? record.config.user,

@@ -70,7 +70,7 @@ export class Starter {
     const ready = this.#announce(
       record,
       monitored,
-      { endpoints: network.endpoints, ports: listening, leave: network.leave },
+      { endpoints: network.endpoints, ports: listening, leave: network.leave, env: network.env },
       runDir,
     ).catch((error: unknown) => {
       throw explainStart(error, context);

@@ -221,8 +221,8 @@ test('any free port is the same one on IPv4 and IPv6', async () => {
   const target = await serve(socket => socket.end('hello'));
   const proxy = await Proxy.start([['proxy', 'tcp', '127.0.0.1,::1', 0, '127.0.0.1', target]], { facts: 2 });
   expect(proxy.facts).toEqual([
-    { fact: 'listening', hostIp: '127.0.0.1', hostPort: proxy.port, targetPort: target, protocol: 'tcp' },
-    { fact: 'listening', hostIp: '::1', hostPort: proxy.port, targetPort: target, protocol: 'tcp' },
+    { fact: 'listening', hostIp: '127.0.0.1', hostPort: proxy.port, targetPort: target, protocol: 'tcp', kernel: false },
+    { fact: 'listening', hostIp: '::1', hostPort: proxy.port, targetPort: target, protocol: 'tcp', kernel: false },
   ]);
   for (const host of ['127.0.0.1', '::1']) expect((await said(await dial(proxy.port, host))).toString()).toBe('hello');
 });
@@ -244,7 +244,7 @@ test.each([
   { what: 'an address that is none', op: ['proxy', 'tcp', 'localhost', 0, '127.0.0.1', 1], errno: 'EINVAL' },
   { what: 'a target that is none', op: ['proxy', 'tcp', '127.0.0.1', 0, '127.0.0.1', 0], errno: 'EINVAL' },
   { what: 'a port that is none', op: ['proxy', 'tcp', '127.0.0.1', '70000', '127.0.0.1', 1], errno: 'EINVAL' },
-  { what: 'another protocol', op: ['proxy', 'udp', '127.0.0.1', 0, '127.0.0.1', 1], errno: 'EPROTONOSUPPORT' },
+  { what: 'another protocol', op: ['proxy', 'sctp', '127.0.0.1', 0, '127.0.0.1', 1], errno: 'EPROTONOSUPPORT' },
 ])('$what is refused', async ({ op, errno }) => {
   const proxy = await Proxy.start([op as [string, ...PlanField[]]]);
   expect(proxy.facts).toMatchObject([{ fact: 'error', stage: 'publish', errno }]);

@@ -70,20 +70,12 @@ test.each([
 });
 
 test('the monitor is told all addresses, and ranges', () => {
-  expect(proxyOp({ ...tcp, container: 80, host: [0, 0] }, '172.17.0.2')).toEqual([
-    'proxy',
-    'tcp',
-    '0.0.0.0,::',
-    0,
-    '172.17.0.2',
-    80,
+  expect(proxyOp({ ...tcp, container: 80, host: [0, 0] }, { ip: '172.17.0.2' })).toEqual([
+    ...['proxy', 'tcp', '0.0.0.0,::', 0, '172.17.0.2', 80, '', ''],
   ]);
-  expect(proxyOp({ ...tcp, hostIp: '::1', container: 80, host: [8000, 8010] }, '172.17.0.2')).toEqual([
-    'proxy',
-    'tcp',
-    '::1',
-    '8000-8010',
-    '172.17.0.2',
-    80,
+  const target = { ip: '172.17.0.2', ip6: 'fd00::2', table: 'tscontainer-x', hostBinding: '127.0.0.1' };
+  expect(proxyOp({ ...tcp, hostIp: '::1', container: 80, host: [8000, 8010] }, target)).toEqual([
+    ...['proxy', 'tcp', '::1', '8000-8010', '172.17.0.2', 80, 'tscontainer-x', 'fd00::2'],
   ]);
+  expect(proxyOp({ ...tcp, container: 80, host: [0, 0] }, target)[2]).toBe('127.0.0.1');
 });

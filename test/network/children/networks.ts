@@ -33,14 +33,16 @@ const methods = {
   remove: async (ref: string) => (await networks.get(ref)).remove(),
   prune: async (filter: Filter) => networks.prune(filter),
   attach: async (container: string, requests: readonly JoinRequest[]) => {
-    const attachment = await networks.attach(container, requests, { call: 'container.start' });
+    const attachment = await networks.attach({ container, name: container }, requests, { call: 'container.start' });
     attachments.set(container, attachment);
     return { endpoints: attachment.endpoints, hostOps: attachment.hostOps, insideOps: attachment.insideOps };
   },
   attachMany: async (prefix: string, count: number, network: string) => {
     const joined = await Promise.all(
       Array.from({ length: count }, (_, i) =>
-        networks.attach(`${prefix}${i}`, [{ network }], { call: 'container.start' }),
+        networks.attach({ container: `${prefix}${i}`, name: `${prefix}${i}` }, [{ network }], {
+          call: 'container.start',
+        }),
       ),
     );
     return joined.map(({ endpoints }) => endpoints[0]?.ip);
