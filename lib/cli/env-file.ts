@@ -9,13 +9,14 @@ export function readEnvironment(
   files: readonly string[],
   own: Readonly<Record<string, string | undefined>> = process.env,
 ): Record<string, string> {
-  const env: Record<string, string> = {};
+  // Not an object yet: a variable may be called __proto__.
+  const env = new Map<string, string>();
   for (const entry of [...files.flatMap(readFile), ...entries]) {
     const [name, given] = toPair(entry);
     const value = entry.includes('=') ? given : own[name];
-    if (value !== undefined) env[name] = value;
+    if (value !== undefined) env.set(name, value);
   }
-  return env;
+  return Object.fromEntries(env);
 }
 
 /** Docker's rules: no quotes, no expansion; `#` begins a comment only as the first character of a line. */

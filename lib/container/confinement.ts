@@ -145,7 +145,17 @@ export function devicesOf({ config }: ContainerRecord, call: string): Devices {
 }
 
 /** What Docker leaves out of the host's `/dev`: what a container has of its own, and udev's own files. */
-const own: ReadonlySet<string> = new Set(['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev', 'console']);
+const own: ReadonlySet<string> = new Set([
+  'pts',
+  'ptmx',
+  'shm',
+  'fd',
+  'mqueue',
+  '.lxc',
+  '.lxd-mounts',
+  '.udev',
+  'console',
+]);
 
 function nodesAt(hostPath: string, containerPath: string, call: string): DeviceNode[] {
   const stat = statOf(hostPath);

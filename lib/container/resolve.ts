@@ -1,5 +1,3 @@
-import { hostname as hostName } from 'node:os';
-
 import type { ImageRunConfig } from '../oci/image-spec.js';
 import { parseSignal } from '../runtime/signals.js';
 import { resolvePorts } from '../network/exposed.js';
@@ -26,7 +24,7 @@ export function resolveConfig(
   image: ImageRunConfig,
 ): Omit<ContainerConfig, 'mounts'> {
   const { entrypoint, command } = resolveCommand(options, image);
-  const hostname = options.hostname ?? (options.utsMode === 'host' ? hostName() : id.slice(0, 12));
+  const hostname = options.hostname ?? id.slice(0, 12);
   check(HOST_NAME.test(hostname), 'hostname', hostname, 'letters, digits, dots and dashes, 63 at most');
   const cwd = options.cwd ?? (image.WorkingDir || '/');
   check(cwd.startsWith('/'), 'cwd', cwd, 'an absolute path');

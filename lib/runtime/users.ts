@@ -64,7 +64,7 @@ export function resolveUser(
   return {
     uid,
     gid,
-    groups: [gid, ...supplementary, ...extra],
+    groups: [...new Set([gid, ...supplementary, ...extra])],
     home: found === undefined ? '/' : found.home,
     ...(found === undefined ? {} : { name: found.name }),
   };
