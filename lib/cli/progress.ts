@@ -1,3 +1,4 @@
+import type { PushProgress } from '../image/push.js';
 import type { Digest, TransferProgress } from '../types.js';
 import { humanSize } from './units.js';
 
@@ -33,7 +34,7 @@ export class TransferLines {
     let resolved: Digest | undefined;
     try {
       for await (const step of progress) {
-        if (step.kind === 'resolve') resolved ??= step.digest;
+        if (step.kind === 'resolve' && !('diffId' in step)) resolved ??= step.digest;
         else this.#update(step);
       }
     } finally {
@@ -45,17 +46,21 @@ export class TransferLines {
   #update(step: TransferProgress): void {
     let line = this.#lines.get(step.digest);
     if (line === undefined) {
-      line = { id: step.digest.slice(7, 19), text: '', done: false };
+      // What is pushed Docker calls by what is in it, what is pulled by how it comes.
+      const { diffId = step.digest } = step as Partial<PushProgress>;
+      line = { id: diffId.slice(7, 19), text: '', done: false };
       this.#lines.set(step.digest, line);
     }
     if (line.done) return;
     line.text = this.#describe(step);
     line.done = step.kind === 'done' || step.kind === 'exists' || step.kind === 'mounted';
     if (this.#output.isTTY) this.#draw(line.done);
-    else if (line.done) this.#output.write(`${line.id}: ${line.text}\n`);
+    else if (line.done || step.kind === 'resolve') this.#output.write(`${line.id}: ${line.text}\n`);
   }
 
-  #describe({ kind, bytes, totalBytes }: TransferProgress): string {
+  #describe(step: TransferProgress): string {
+    const { kind, bytes, totalBytes } = step;
+    if ('diffId' in step) return describePush(step as PushProgress);
     switch (kind) {
       case 'download':
         return `Downloading ${bar(bytes, totalBytes)}`;
@@ -83,6 +88,21 @@ export class TransferLines {
     this.#output.write(`${up > 0 ? `\x1b[${up}A\r` : ''}${text}`);
     this.#drawn = visible.length;
     this.#drawnAt = Date.now();
+  }
+}
+
+function describePush({ kind, bytes, totalBytes, from }: PushProgress): string {
+  switch (kind) {
+    case 'exists':
+      return 'Layer already exists';
+    case 'mounted':
+      return `Mounted from ${from}`;
+    case 'done':
+      return 'Pushed';
+    case 'upload':
+      return `Pushing ${bar(bytes, totalBytes)}`;
+    default:
+      return 'Preparing';
   }
 }
 

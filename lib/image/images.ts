@@ -5,6 +5,7 @@ import type { Platform } from '../oci/descriptor.js';
 import { MAX_CONFIG_BYTES } from '../oci/image-spec.js';
 import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.js';
 import { parseReference } from '../oci/reference.js';
+import type { RegistryStorage } from '../registry/server/storage.js';
 import type { Ref } from '../store/leases.js';
 import type { Store } from '../store/store.js';
 import type {
@@ -401,6 +402,15 @@ export class ImageCollection {
   #platform(call: string): Platform {
     const { platform } = this.#options;
     return platform === undefined ? hostPlatform() : parsePlatform(platform, call);
+  }
+
+  /**
+   * The images of the store, to be served by a {@link RegistryServer} without a copy: as `HOST/library/alpine:3`, whichever
+   * registry they came from.
+   */
+  async storage(): Promise<RegistryStorage> {
+    const { StoreStorage } = await import('./storage.js');
+    return new StoreStorage(this.#store, this.#catalog);
   }
 
   #departure(call: string, report: Report<PushProgress>): Departure {

@@ -107,7 +107,8 @@ async function pushImage(record: ImageRecord, version: string, plan: PushPlan): 
     lease.add('content', digest);
   const manifest = await store.content.read(record.manifest.digest, { maxBytes: MAX_MANIFEST_BYTES });
   const layers = [...new Map(record.layers.map(layer => [layer.blob.digest, layer])).values()];
-  for (const layer of layers) tell(plan, layer, 'resolve', 0);
+  // The top one first, as Docker tells them.
+  for (const layer of [...layers].reverse()) tell(plan, layer, 'resolve', 0);
   await eachOf(layers, plan, (layer, mine) => pushLayer(layer, mine));
   const config = await store.content.read(record.config, { maxBytes: MAX_CONFIG_BYTES });
   const configBlob = { mediaType: mediaTypes.ociConfig, digest: record.config, size: config.length };

@@ -33,8 +33,8 @@ export interface ImageShape {
   readonly compressed?: boolean;
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
-  readonly subject?: Described;
-  readonly tag?: string;
+  readonly subject?: Described | undefined;
+  readonly tag?: string | undefined;
   readonly algorithm?: Algorithm;
   /** More fields, which nobody knows. */
   readonly extra?: Readonly<Record<string, unknown>>;
@@ -105,7 +105,7 @@ export class GraphMaker {
 
   /** An image for each of two platforms, and their index. */
   platforms(shape: ImageShape = {}): Described {
-    const { tag: _, subject: __, ...each } = shape;
+    const each: ImageShape = { ...shape, tag: undefined, subject: undefined };
     const images = ['amd64', 'arm64'].map(architecture => ({
       ...this.image({ ...each, architecture }),
       platform: { os: 'linux', architecture },

@@ -2,6 +2,7 @@ import { atLeast, atMost, command, exactly, type Group } from '../command.js';
 import { parsedList, text, toggle } from '../flags.js';
 import { parseFilter } from '../pairs.js';
 import { inspectOf } from './container.js';
+import { push } from './registry.js';
 
 export const pullFlags = {
   platform: text('Which of a multi-platform image to pull (os/arch[/variant])'),
@@ -81,6 +82,6 @@ const prune = command({
 export const image: Group = {
   kind: 'group',
   summary: 'Manage images',
-  commands: { inspect: inspectOf('image'), load, ls: images, prune, pull, rm: removeImage, tag },
+  commands: { inspect: inspectOf('image'), load, ls: images, prune, pull, push, rm: removeImage, tag },
   aliases: { list: 'ls', remove: 'rm' },
 };

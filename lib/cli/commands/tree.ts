@@ -20,6 +20,7 @@ import {
 import { image, images, load, pull, removeImage, tag } from './image.js';
 import { network } from './network.js';
 import { rename, stats, top, update } from './observe.js';
+import { login, logout, push, registry, search } from './registry.js';
 import { doctor, events, info, system, version } from './system.js';
 import { volume } from './volume.js';
 
@@ -48,16 +49,21 @@ export const root: Group = {
     inspect,
     kill,
     load,
+    login,
+    logout,
     logs,
     network,
     port,
     ps,
     pull,
+    push,
+    registry,
     rename,
     restart,
     rm: remove,
     rmi: removeImage,
     run,
+    search,
     start,
     stats,
     stop,
