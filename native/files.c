@@ -143,6 +143,8 @@ static const struct {
 };
 
 static int run_job(const struct op *op) {
+  /* From here on it may be fed. */
+  fact("ready", NULL);
   for (size_t i = 0; i < countof(jobs); i++)
     if (op_is(op, jobs[i].name)) return jobs[i].run(op);
   errno = EINVAL;

@@ -87,8 +87,9 @@ static int diff_entry(struct diff *diff, int now, int before, const char *name, 
   bool was = before >= 0 && fstatat(before, name, &old, AT_SYMLINK_NOFOLLOW) == 0;
   if (is_now && diff->upper && is_whiteout_at(now, name, &st)) is_now = false;
   if (!is_now) return !was ? 0 : tell_above(diff, above) < 0 ? -1 : tell(diff, 'D', now, name);
-  if (!was && is_ignored(diff)) return 0;
-  bool changed = !was || differs(&st, &old) || !same_capability(now, before, name);
+  bool ignored = !was && is_ignored(diff);
+  if (ignored && !S_ISDIR(st.st_mode)) return 0;
+  bool changed = !ignored && (!was || differs(&st, &old) || !same_capability(now, before, name));
   if (changed) {
     step.told = true;
     if (tell_above(diff, above) < 0 || tell(diff, was ? 'C' : 'A', now, name) < 0) return -1;

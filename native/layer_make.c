@@ -317,15 +317,13 @@ static bool is_usual_root(int fd) {
 
 int make_add(struct maker *m, int parent, const char *name, const char *as) {
   path_cut(&m->path, 0);
-  if (strcmp(as, "") != 0 && strcmp(as, ".") != 0) {
+  if (*as) {
     if (path_push(&m->path, as) < 0) return fail("archive-read", "malloc", as);
     return put_tree(m, parent, name);
   }
   cleanup_close int fd = open_directory(parent, name);
   if (fd < 0) return fail("archive-read", "openat", name);
-  if (strcmp(as, ".") == 0 || (m->upper && !is_usual_root(fd))) {
-    if (put_directory(m, fd, "./") < 0) return -1;
-  }
+  if (m->upper && !is_usual_root(fd) && put_directory(m, fd, "./") < 0) return -1;
   return put_children(m, fd);
 }
 

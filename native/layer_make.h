@@ -30,8 +30,8 @@ struct maker {
 int make_open(struct maker *m, int fd, bool hash, bool upper);
 void make_close(struct maker *m);
 /*
- * Adds what `name` in `parent` is, with all below it where it is a directory, under `as` in the archive. "" and "." stand
- * for the top of the archive: "" without an entry of its own. 0, or -1 after fail().
+ * Adds what `name` in `parent` is, with all below it where it is a directory, under `as` in the archive. "" is the
+ * top of the archive, without an entry of its own. 0, or -1 after fail().
  */
 int make_add(struct maker *m, int parent, const char *name, const char *as);
 /* Adds one entry alone, under m->path. 0, or -1 after fail(). */

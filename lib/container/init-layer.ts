@@ -26,6 +26,9 @@ const files = ['etc/hosts', 'etc/hostname', 'etc/resolv.conf'] as const;
 const mark = '.dockerenv';
 const mounted = { name: 'etc/mtab', target: '/proc/mounts' } as const;
 
+/** All of it, by path: where there are no layers, these are no changes when they are new. */
+export const initPaths: readonly string[] = [...directories, ...files, 'etc', mark, mounted.name];
+
 /**
  * Thin layers between an image and its containers that hold the mount points which the image lacks. Without them each
  * start would make them in the container's own directory, where they would be taken for changes, and each removal would

@@ -171,11 +171,12 @@ function hasCgroupNamespace(context: ContainerContext, { config }: ContainerReco
 }
 
 /** One for all containers: each mounts its root there in its own namespace, where nobody else sees it. */
-function mountpointOf({ store }: ContainerContext): string {
+export function mountpointOf({ store }: ContainerContext): string {
   return join(store.root, 'mnt');
 }
 
-async function rootOf(
+/** What its root is made of. */
+export async function rootOf(
   { store, images, initLayers }: ContainerContext,
   record: ContainerRecord,
   call: string,
@@ -300,7 +301,8 @@ function environment(
   return [...env].map(([name, value]) => `${name}=${value}`);
 }
 
-function userOf(
+/** Who a name or number is inside. */
+export function userOf(
   { images, records }: ContainerContext,
   record: ContainerRecord,
   user: string,

@@ -28,6 +28,8 @@ export interface FileJob {
   readonly stdin: Writable | undefined;
   /** There when `stdout` is `'pipe'`. */
   readonly stdout: Readable | undefined;
+  /** Resolves when it is where it works and can be fed; rejects as `done` does. */
+  readonly ready: Promise<void>;
   /** Resolves with all facts when it has ended well. */
   readonly done: Promise<Fact[]>;
   /** Kills it. */
@@ -54,7 +56,12 @@ export function startFileJob(plan: Plan, options: FileJobOptions): FileJob {
   for (const stream of [stdin, wire]) stream?.on('error', () => {});
   wire.end(plan.encode());
   let [text, complaint] = ['', ''];
-  said.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+  let onReady = (): void => {};
+  const isReady = new Promise<void>(resolve => (onReady = resolve));
+  said.setEncoding('utf8').on('data', (chunk: string) => {
+    text += chunk;
+    if (text.startsWith('{"fact":"ready"}\n')) onReady();
+  });
   stderr.setEncoding('utf8').on('data', (chunk: string) => (complaint = (complaint + chunk).slice(-4000)));
   const off = onAborted(signal, () => child.kill('SIGKILL'));
   const ended = new Promise<{ readonly code: number | null; readonly killed: string | null }>((resolve, reject) => {
@@ -74,7 +81,10 @@ export function startFileJob(plan: Plan, options: FileJobOptions): FileJob {
     throw new SyscallError({ call, stage: mode, syscall: 'exit', errno, path: complaint.trim() });
   });
   done.catch(() => off()); // Awaited by the caller, perhaps after it has written.
-  return { stdin: stdin ?? undefined, stdout: stdout ?? undefined, done, kill: () => void child.kill('SIGKILL') };
+  const ready = Promise.race([isReady, done.then(() => {})]);
+  ready.catch(() => {}); // For who asks.
+  const kill = (): void => void child.kill('SIGKILL');
+  return { stdin: stdin ?? undefined, stdout: stdout ?? undefined, ready, done, kill };
 }
 
 /** Runs a job that has no content to its end. */

@@ -95,7 +95,8 @@ function addRoot(plan: Plan, spec: ContainerSpec): void {
 
 const creation = { directory: 'd', file: 'f', 'like-source': 'a', never: '-' } as const;
 
-function addMount(plan: Plan, mount: MountSpec): void {
+/** One mount below the root. */
+export function addMount(plan: Plan, mount: MountSpec): void {
   switch (mount.kind) {
     case 'filesystem':
       plan.op('mount', mount.type, mount.source, mount.target, mount.attributes, mount.options);
