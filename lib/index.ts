@@ -3,7 +3,11 @@ export * from './errors.js';
 export type * from './types.js';
 
 export { Container } from './container/container.js';
+export type { FileChange } from './container/changes.js';
 export type { Containers } from './container/containers.js';
+export type { CopyInOptions, CopyOutOptions, CopyReport } from './container/copy.js';
+export type { ContainerFiles, DirectoryEntry, WriteFileOptions } from './container/fs.js';
+export type { FileStat, FileType } from './container/fs-stat.js';
 export type { HealthResult, HealthStatus } from './container/health.js';
 export type { ContainerFilter } from './container/filter.js';
 export type { ContainerInfo, ContainerState } from './container/inspect.js';

@@ -1,11 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 
 import { InvalidStateError, NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
 import { signalNumber } from '../runtime/signals.js';
 import type { AbortOptions } from '../types.js';
 import { abortable, sleep } from '../util/abort.js';
+import type { FileChange } from './changes.js';
 import type { Containers } from './containers.js';
+import type { CopyInOptions, CopyOutOptions, CopyReport } from './copy.js';
+import { exportContainer } from './export.js';
+import { ContainerFiles } from './fs.js';
 import { inspectRecord, type ContainerInfo } from './inspect.js';
 import { readChunks, type LogRequest } from './log-reader.js';
 import { LineReader } from './logs.js';
@@ -305,6 +310,54 @@ export class Container {
    */
   async update(options: UpdateOptions): Promise<void> {
     await this.#home.observer.update(this.id, options);
+  }
+
+  /**
+   * Copies files into it, whether it runs or not, by the rules of `docker cp`: into a directory that is there goes the
+   * source under its own name (what is in it, with a path that ends in `/.`); else it becomes `target`. Symbolic links
+   * inside are followed inside only.
+   *
+   * @param source - A path of this machine, or a tar archive, compressed or not, that is unpacked into the directory `target`.
+   * @throws {@link NotFoundError} when the source or the directory of the target is not there, {@link ConflictError} when a
+   * directory would replace something else or the other way round, {@link SyscallError} with `EROFS` where it is read-only.
+   */
+  async copyIn(
+    source: string | Uint8Array | Readable,
+    target: string,
+    options: CopyInOptions = {},
+  ): Promise<CopyReport> {
+    const { copyIn } = await import('./copy.js');
+    return copyIn(this.#home.filesOf(this.id, 'copy', 'container.copyIn'), source, target, options);
+  }
+
+  /**
+   * Copies files out of it, whether it runs or not, by the rules of `docker cp`; see {@link Container.copyIn}.
+   *
+   * @param target - A path of this machine, or a stream that gets a tar archive; the stream is not ended.
+   * @throws {@link NotFoundError}, {@link ConflictError} as for {@link Container.copyIn}.
+   */
+  async copyOut(source: string, target: string | Writable, options: CopyOutOptions = {}): Promise<CopyReport> {
+    const { copyOut } = await import('./copy.js');
+    return copyOut(this.#home.filesOf(this.id, 'copy', 'container.copyOut'), source, target, options);
+  }
+
+  /** Its files, one by one, whether it runs or not. */
+  get fs(): ContainerFiles {
+    return new ContainerFiles(call => this.#home.filesOf(this.id, 'copy', call));
+  }
+
+  /** What has become of its files since it was created, by path; as `docker diff`. What is mounted is not looked into. */
+  async changes(options: AbortOptions = {}): Promise<readonly FileChange[]> {
+    const { changesOf } = await import('./changes.js');
+    return changesOf(this.#home.filesOf(this.id, 'changes', 'container.changes'), options);
+  }
+
+  /**
+   * All its files as a tar archive, without what is mounted. Destroying the stream ends it; what fails destroys it with
+   * the error.
+   */
+  export(options: AbortOptions = {}): Readable {
+    return exportContainer(() => this.#home.filesOf(this.id, 'export', 'container.export'), options);
   }
 
   /**

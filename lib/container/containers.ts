@@ -16,6 +16,7 @@ import { Live } from './live.js';
 import type { Candidate, ContainerFilter } from './filter.js';
 import { isKept } from './log-config.js';
 import type { OpenLog } from './log-reader.js';
+import { permit, type Operation } from './operations.js';
 import type { CreateContainerOptions, FurtherProcessOptions } from './options.js';
 import { Observer } from './observer.js';
 import { eventOf, type ContainerRecord } from './record.js';
@@ -25,6 +26,7 @@ import { explainStart, type StartContext } from './start-error.js';
 import { isUp } from './state.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
 import { isOrphan } from './sweep.js';
+import type { FilesOf } from './view.js';
 
 /** The containers of a store. */
 export class Containers {
@@ -163,6 +165,13 @@ export class Containers {
   /** What all that run use, over and over: who starts meanwhile joins, who ends is left out. */
   watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats[], void, undefined> {
     return this.observer.watchStatsOfAll(options);
+  }
+
+  /** What its files are reached by. @internal */
+  filesOf(id: string, operation: Operation, call: string): FilesOf {
+    const record = this.record(id, call);
+    permit(operation, this.live.state(id), { call, ref: record.name });
+    return { context: this.#context, live: this.live, record };
   }
 
   /** @internal */

@@ -34,10 +34,10 @@ const READ_MAX_BYTES = 256 * 1024 * 1024;
  * `SyscallError` that has `errno` and `path`.
  */
 export class ContainerFiles {
-  readonly #of: () => FilesOf;
+  readonly #of: (call: string) => FilesOf;
 
   /** @internal */
-  constructor(of: () => FilesOf) {
+  constructor(of: (call: string) => FilesOf) {
     this.#of = of;
   }
 
@@ -104,13 +104,13 @@ export class ContainerFiles {
   /** What a path is; links are followed. */
   async stat(path: string, options: AbortOptions = {}): Promise<FileStat> {
     const call = 'container.fs.stat';
-    return statFile(this.#of(), rooted(call, path), { call, signal: options.signal, follow: true });
+    return statFile(this.#of(call), rooted(call, path), { call, signal: options.signal, follow: true });
   }
 
   /** What a path is; of a link, the link. */
   async lstat(path: string, options: AbortOptions = {}): Promise<FileStat> {
     const call = 'container.fs.lstat';
-    return statFile(this.#of(), rooted(call, path), { call, signal: options.signal, follow: false });
+    return statFile(this.#of(call), rooted(call, path), { call, signal: options.signal, follow: false });
   }
 
   /**
@@ -161,7 +161,7 @@ export class ContainerFiles {
     work: (plan: Plan) => Promise<T>,
   ): Promise<T> {
     signal?.throwIfAborted();
-    return inView(this.#of(), { call, signal, access, mounts: true }, work);
+    return inView(this.#of(call), { call, signal, access, mounts: true }, work);
   }
 }
 
