@@ -7,7 +7,7 @@
  * From there no symbolic link, however it is swapped, leads to the host (CVE-2018-15664), and since this program is static,
  * nothing of what is found there is ever executed (CVE-2019-14271). Then it drops all privileges but those over files.
  *
- * Plan: where, then what. "hold" DIRECTORY (not while a container runs on that upper directory); "enter" PID START_TIME,
+ * Plan: where, then what. "hold" UPPER [WORK] (not while a container runs on that upper directory); "enter" PID START_TIME,
  * then "hide" PATH…, or "only-root" (without what is mounted on it); or the ops of a root file system, see rootfs.h, ended
  * by "pivot"; or "target" DIRECTORY of the host. Then a job, see files.h.
  */
@@ -125,11 +125,13 @@ static int op_target(const struct op *op) {
   return fd < 0 ? fail("files", "open", op_text(op, 1)) : change_root(fd, op_text(op, 1));
 }
 
-/* The monitor of a container that runs on this upper directory holds the same lock, for as long as it lives. */
+/* hold UPPER [WORK]: the monitor of a container that runs on this upper directory holds the same lock, for as long as it lives. */
 static int op_hold(const struct op *op) {
   int fd = open(op_text(op, 1), O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* Held to the end. */
   if (fd < 0) return fail("files", "open", op_text(op, 1));
-  return flock(fd, LOCK_EX | LOCK_NB) < 0 ? fail("files-busy", "flock", op_text(op, 1)) : 0;
+  if (flock(fd, LOCK_EX | LOCK_NB) < 0) return fail("files-busy", "flock", op_text(op, 1));
+  if (*op_text(op, 2)) rootfs_forget_volatile(op_text(op, 2));
+  return 0;
 }
 
 /* ---- what ---- */

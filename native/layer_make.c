@@ -234,7 +234,6 @@ static int put_node(struct maker *m, int parent, const char *name, const struct 
     target[n] = 0;
     entry.link = target;
     entry.mode = 0777;
-    m->content_bytes += (uint64_t)n;
   } else if (entry.type != '6') {
     entry.major = major(st->st_rdev);
     entry.minor = minor(st->st_rdev);

@@ -257,6 +257,13 @@ static int op_overlay(struct rootfs *root, const struct op *op) {
   return 0;
 }
 
+void rootfs_forget_volatile(const char *work) {
+  char path[4096];
+  static const char *const names[] = {"work/incompat/volatile/dirty", "work/incompat/volatile", "work/incompat"};
+  for (size_t i = 0; i < countof(names); i++)
+    if (snprintf(path, sizeof path, "%s/%s", work, names[i]) < (int)sizeof path) (void)remove(path);
+}
+
 /* root-bind MOUNTPOINT DIRECTORY */
 static int op_root_bind(struct rootfs *root, const struct op *op) {
   root->fd = sys_open_tree(AT_FDCWD, op_text(op, 2), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);

@@ -26,4 +26,10 @@ int rootfs_op(struct rootfs *root, const struct op *op, bool *known);
 /* mkdir -p inside the current root, as the current user sees it. */
 int make_directories(int root, const char *path, unsigned mode);
 
+/*
+ * Takes away what the kernel leaves of a volatile mount in its work directory, so that nobody mounts it again unawares:
+ * here it was unmounted in order, and whoever asks holds the lock of the upper directory.
+ */
+void rootfs_forget_volatile(const char *work);
+
 #endif

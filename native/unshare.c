@@ -293,7 +293,9 @@ static int hold_upper(const struct plan *plan) {
   held = true;
   int fd = open(op_text(root, 3), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return fail("root", "open", op_text(root, 3));
-  return RETRY_EINTR(flock(fd, LOCK_EX)) < 0 ? fail("root", "flock", op_text(root, 3)) : 0;
+  if (RETRY_EINTR(flock(fd, LOCK_EX)) < 0) return fail("root", "flock", op_text(root, 3));
+  if (strstr(op_text(root, 5), "volatile")) rootfs_forget_volatile(op_text(root, 4));
+  return 0;
 }
 
 /* Everything up to the running container. */

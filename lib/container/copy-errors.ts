@@ -7,7 +7,8 @@ export function explainFiles(call: string): (fact: Fact) => EngineError {
     const [stage, errno] = [fact['stage'], String(fact['errno'] ?? '')];
     const [path, reason] = [String(fact['path'] ?? ''), String(fact['reason'] ?? '')];
     if (stage === 'archive-replace') return new ConflictError({ call, kind: 'file', ref: path, reason, usedBy: [] });
-    if (reason !== '') return new ParseError({ call, source: path === '' ? 'the archive' : `the archive: ${path}`, reason });
+    if (reason !== '')
+      return new ParseError({ call, source: path === '' ? 'the archive' : `the archive: ${path}`, reason });
     if ((stage === 'extract-open' || stage === 'archive-open') && errno === 'ENOENT') {
       return new NotFoundError({ call, kind: 'file', ref: path });
     }

@@ -10,7 +10,15 @@ import type { Fact } from '../host/job.js';
 import { Plan } from '../host/plan.js';
 import type { AbortOptions } from '../types.js';
 import { explainFiles } from './copy-errors.js';
-import { assertsDirectory, cleanPath, containerPath, linkTarget, planCopy, specifiesCurrent, splitPath } from './copy-paths.js';
+import {
+  assertsDirectory,
+  cleanPath,
+  containerPath,
+  linkTarget,
+  planCopy,
+  specifiesCurrent,
+  splitPath,
+} from './copy-paths.js';
 import type { CopyEnd } from './copy-paths.js';
 import { statFile, type FileStat } from './fs-stat.js';
 import { userOf } from './spec.js';
@@ -98,10 +106,14 @@ export async function copyOut(
   if ('refused' in move) throw refusal(call, target, move.refused);
   const owners = options.owner === 'source' ? 'keep' : 'ignore';
   return inView(of, view, plan =>
-    pipeJobs(plan.op('archive', from.path, move.name), new Plan().op('target', move.directory).op('extract', '.', owners), {
-      call,
-      signal,
-    }),
+    pipeJobs(
+      plan.op('archive', from.path, move.name),
+      new Plan().op('target', move.directory).op('extract', '.', owners),
+      {
+        call,
+        signal,
+      },
+    ),
   );
 }
 
@@ -122,7 +134,11 @@ async function tryStat(of: FilesOf, path: string, options: Calling): Promise<Fil
 }
 
 /** Where a path leads: links are followed by hand, since the path is what is archived in the end. */
-async function follow(of: FilesOf, path: string, options: Calling): Promise<{ path: string; stat: FileStat | undefined }> {
+async function follow(
+  of: FilesOf,
+  path: string,
+  options: Calling,
+): Promise<{ path: string; stat: FileStat | undefined }> {
   let at = path;
   for (let links = 0; ; links++) {
     const stat = await tryStat(of, at, options);
@@ -149,7 +165,8 @@ async function destinationIn(of: FilesOf, path: string, options: Calling): Promi
 async function sourceIn(of: FilesOf, path: string, followLink: boolean, options: Calling): Promise<CopyEnd> {
   const found = followLink ? await follow(of, path, options) : { path, stat: await tryStat(of, path, options) };
   const type = found.stat?.type;
-  if (type === undefined) throw new NotFoundError({ call: options.call, kind: 'file', ref: `${of.record.name}:${path}` });
+  if (type === undefined)
+    throw new NotFoundError({ call: options.call, kind: 'file', ref: `${of.record.name}:${path}` });
   return { path: found.path, exists: true, isDirectory: type === 'directory' };
 }
 
@@ -239,7 +256,10 @@ async function pipeJobs(read: Plan, write: Plan, { call, signal }: Calling): Pro
   }
   // Ours was only lent: while we held it, a writer that gave up would not be noticed.
   pipe.destroy();
-  const [wrote, made] = await Promise.allSettled([writer.done.catch((error: unknown) => gaveUp(reader, error)), reader.done]);
+  const [wrote, made] = await Promise.allSettled([
+    writer.done.catch((error: unknown) => gaveUp(reader, error)),
+    reader.done,
+  ]);
   signal?.throwIfAborted();
   // A reader that stopped early makes the writer fail too, and the other way round: the first cause is what counts.
   if (made.status === 'rejected' && !isBrokenPipe(made.reason)) throw made.reason;
@@ -262,11 +282,19 @@ async function feedArchive(plan: Plan, archive: Readable, { call, signal }: Call
   const job = startFileJob(plan, { call, signal, stdin: 'pipe', explain: explainFiles(call) });
   await job.ready;
   const plain = decompress(archive, { call, source: 'the archive', ...(signal && { signal }) });
-  const feeding = pipeline(plain, job.stdin as Writable);
+  // A source that has nothing to say does not notice that nobody listens any more.
+  const over = new AbortController();
+  const ended = (): void => over.abort();
+  job.done.then(ended, ended);
+  const feeding = pipeline(plain, job.stdin as Writable, { signal: over.signal });
   const [fed, done] = await Promise.allSettled([feeding.catch((error: unknown) => gaveUp(job, error)), job.done]);
   signal?.throwIfAborted();
   // What was read from failed: then the archive ended early. A helper that refuses it closes the pipe instead.
-  if (fed.status === 'rejected' && errorCode(fed.reason) !== 'EPIPE' && done.status === 'rejected') {
+  if (
+    fed.status === 'rejected' &&
+    !['EPIPE', 'ABORT_ERR'].includes(errorCode(fed.reason) ?? '') &&
+    done.status === 'rejected'
+  ) {
     throw done.reason instanceof SyscallError && done.reason.syscall === 'exit' ? fed.reason : done.reason;
   }
   if (done.status === 'rejected') throw done.reason;

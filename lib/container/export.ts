@@ -20,7 +20,12 @@ async function write(of: () => FilesOf, out: PassThrough, { signal }: AbortOptio
   out.once('close', () => left.abort());
   const both = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
   await inView(of(), { call, signal: both, access: 'read', mounts: false }, async plan => {
-    const job = startFileJob(plan.op('archive', '/', ''), { call, signal: both, stdout: 'pipe', explain: explainFiles(call) });
+    const job = startFileJob(plan.op('archive', '/', ''), {
+      call,
+      signal: both,
+      stdout: 'pipe',
+      explain: explainFiles(call),
+    });
     await job.ready;
     await pipeline(job.stdout as Readable, out, { end: false });
     await job.done;

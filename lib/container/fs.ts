@@ -3,7 +3,7 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 
 import { LimitError } from '../errors.js';
-import { runFileJob, startFileJob } from '../host/file-job.js';
+import { runFileJob, startFileJob, type FileJob } from '../host/file-job.js';
 import type { Fact } from '../host/job.js';
 import type { Plan } from '../host/plan.js';
 import type { AbortOptions } from '../types.js';
@@ -60,7 +60,10 @@ export class ContainerFiles {
     const call = 'container.fs.readFile';
     const bytes = await this.#do(call, 'read', signal, async plan => {
       const job = startFileJob(plan.op('read', rooted(call, path)), { call, signal, stdout: 'pipe' });
-      const [content] = await Promise.all([buffer(limited(job.stdout as Readable, { call, path, maxBytes })), job.done]);
+      const [content] = await Promise.all([
+        buffer(limited(job.stdout as Readable, { call, path, maxBytes })),
+        job.done,
+      ]);
       return content;
     });
     return encoding === undefined ? bytes : bytes.toString(encoding);
@@ -86,7 +89,7 @@ export class ContainerFiles {
       const job = startFileJob(plan, { call, signal, stdin: 'pipe' });
       await job.ready;
       const source = content instanceof Readable ? content : Readable.from([Buffer.from(content as string)]);
-      const [fed, done] = await Promise.allSettled([pipeline(source, job.stdin as Writable), job.done]);
+      const [fed, done] = await Promise.allSettled([feed(source, job), job.done]);
       if (done.status === 'rejected') throw done.reason;
       if (fed.status === 'rejected') throw fed.reason;
     });
@@ -165,6 +168,14 @@ export class ContainerFiles {
   }
 }
 
+/** A source that has nothing to say does not notice that nobody listens any more. */
+async function feed(source: Readable, job: FileJob): Promise<void> {
+  const over = new AbortController();
+  const ended = (): void => over.abort();
+  job.done.then(ended, ended);
+  await pipeline(source, job.stdin as Writable, { signal: over.signal });
+}
+
 async function* limited(
   source: Readable,
   { call, path, maxBytes }: { readonly call: string; readonly path: string; readonly maxBytes: number },
@@ -173,7 +184,12 @@ async function* limited(
   for await (const chunk of source as AsyncIterable<Buffer>) {
     bytes += chunk.length;
     if (bytes > maxBytes) {
-      throw new LimitError({ call, what: path, reason: `has more than the ${maxBytes} bytes that are read`, limit: maxBytes });
+      throw new LimitError({
+        call,
+        what: path,
+        reason: `has more than the ${maxBytes} bytes that are read`,
+        limit: maxBytes,
+      });
     }
     yield chunk;
   }

@@ -1,4 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { prepareParent } from '../host/cgroups-control.js';
@@ -186,8 +186,6 @@ export async function rootOf(
   const { base, upper, work } = active;
   const init = initLayers.for(images.resolve(record.image.id, call));
   const names = init === undefined ? active.names : [init, ...active.names];
-  // What the kernel leaves of a volatile mount, so that nobody mounts it again unawares: here it was unmounted in order.
-  if (record.lifetime === 'process') rmSync(join(work, 'work', 'incompat'), { recursive: true, force: true });
   // A container that ends with this process does not outlive a power cut either, so nothing of it need be synced: that
   // spares every fsync inside, and the sync of the whole file system when it ends.
   return {

@@ -8,6 +8,7 @@ import type { MountSpec, RootSpec } from '../runtime/spec.js';
 import { sleep } from '../util/abort.js';
 import type { ContainerContext } from './context.js';
 import type { Live } from './live.js';
+import { mountSpecs } from './mounts.js';
 import type { ContainerRecord } from './record.js';
 import { mountpointOf, rootOf } from './spec.js';
 
@@ -65,9 +66,13 @@ async function viewPlan(of: FilesOf, options: ViewOptions): Promise<Plan> {
   }
   const { context, record } = of;
   const root = await rootOf(context, record, options.call);
-  if (root.kind === 'overlay') plan.op('hold', root.upper);
-  addRoot(plan, root, mountpointOf(context), options.access);
-  if (options.mounts) for (const mount of mountsOf(of, options.call)) addMount(plan, mount);
+  if (root.kind === 'overlay') plan.op('hold', root.upper, ...(root.options === 'volatile' ? [root.work] : []));
+  const mounts = options.mounts ? mountsOf(of, options.call) : [];
+  // Before the first start, places to mount on may still be missing.
+  const makesPlaces = state.name === 'created' && mounts.length > 0;
+  addRoot(plan, root, mountpointOf(context), makesPlaces ? 'write' : options.access);
+  for (const mount of mounts) addMount(plan, mount);
+  if (record.config.readOnly) plan.op('root-readonly');
   return plan.op('pivot');
 }
 
@@ -84,7 +89,10 @@ function addRoot(plan: Plan, root: RootSpec, mountpoint: string, access: 'read' 
 /** What a start would mount over files, but for what is in memory only. */
 function mountsOf({ context, live, record }: FilesOf, call: string): MountSpec[] {
   const directory = live.directory(record);
-  const etc = ['hosts', 'hostname', 'resolv.conf'].map(name => ({ source: join(directory, name), target: `/etc/${name}` }));
+  const etc = ['hosts', 'hostname', 'resolv.conf'].map(name => ({
+    source: join(directory, name),
+    target: `/etc/${name}`,
+  }));
   return [
     ...etc
       .filter(({ source }) => existsSync(source))
@@ -92,11 +100,11 @@ function mountsOf({ context, live, record }: FilesOf, call: string): MountSpec[]
         each =>
           ({ kind: 'bind', ...each, attributes: 0, recursive: false, create: 'file' }) satisfies MountSpec as MountSpec,
       ),
-    ...context.volumes.mountSpecs(record.config.mounts, call).filter(({ kind }) => kind === 'bind'),
+    ...mountSpecs(context, record, call).filter(isOfDisk),
   ];
 }
 
-/** Where a container's changes are, and the layers below. */
-export async function layersOf({ context, record }: FilesOf, call: string): Promise<RootSpec> {
-  return rootOf(context, record, call);
+/** Not what is in memory, nor what is thrown away when it ends. */
+function isOfDisk(mount: MountSpec): boolean {
+  return mount.kind === 'bind' || (mount.kind === 'overlay' && mount.writable === undefined);
 }
