@@ -60,11 +60,12 @@ export function resolveUser(
     groupPart === '' && found !== undefined
       ? groups.filter(group => group.members.includes(found.name)).map(group => group.gid)
       : [];
+  const usual = [gid, ...supplementary];
   const extra = (options.extraGroups ?? []).map(group => groupId(group, groups, call));
   return {
     uid,
     gid,
-    groups: [...new Set([gid, ...supplementary, ...extra])],
+    groups: [...usual, ...new Set(extra.filter(id => !usual.includes(id)))],
     home: found === undefined ? '/' : found.home,
     ...(found === undefined ? {} : { name: found.name }),
   };
