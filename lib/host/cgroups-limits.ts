@@ -64,7 +64,7 @@ const bounds: Readonly<Record<keyof Resources, Bound>> = {
 export function checkResources(host: CgroupHost, resources: Resources, call: string): void {
   for (const [option, value] of Object.entries(resources) as [keyof Resources, unknown][]) {
     if (value === undefined) continue;
-    const bound = bounds[option];
+    const bound = Object.hasOwn(bounds, option) ? bounds[option] : undefined;
     if (bound === undefined) throw new TypeError(`${call}: resources.${option}: there is no such limit`);
     if (bound.check === undefined) checkNumber(host, option, value, bound, call);
     else bound.check(host, option, value, call);
