@@ -98,6 +98,10 @@ static void make_spare_network(void) {
 
 int launch_enter_spare_network(void) { return spare_network < 0 ? -1 : setns(spare_network, CLONE_NEWNET); }
 int launch_leave_spare_network(void) { return setns(host_network, CLONE_NEWNET); }
+void launch_drop_spare_network(void) {
+  cleanup_closep(&spare_network);
+  spare_network = -1;
+}
 
 static int serve(int connection) {
   struct plan plan;

@@ -8,6 +8,8 @@ int launch_main(const char *socket_path);
 /* Moves this process into the network namespace that the launcher made in advance, and back. -1 when there is none. */
 int launch_enter_spare_network(void);
 int launch_leave_spare_network(void);
+/* It is somebody's now; the next one needs another. */
+void launch_drop_spare_network(void);
 /* They own the connection from here on and end the process's work when they return (the exit code). */
 int unshare_main(const struct plan *plan, int connection);
 int nsenter_main(const struct plan *plan, int connection);

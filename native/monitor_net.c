@@ -50,6 +50,14 @@ static int add_leave(const struct op *op) {
   return 0;
 }
 
+void monitor_net_stop(void) {
+  resolver_stop();
+  cleanup_closep(&netns);
+  netns = -1;
+  /* The next start says it again. */
+  clear_leave();
+}
+
 void monitor_net_end(void) {
   publish_end();
   for (unsigned i = 0; i < leave_count; i++) {

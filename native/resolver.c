@@ -320,6 +320,18 @@ static int listen_all(struct in_addr address) {
   return open_listener(&udp, SOCK_DGRAM, &datagrams) < 0 ? -1 : open_listener(&tcp, SOCK_STREAM, &streams);
 }
 
+void resolver_stop(void) {
+  struct loop_source *sources[] = {&udp, &tcp};
+  for (size_t i = 0; i < countof(sources); i++) {
+    if (sources[i]->fd < 0) continue;
+    loop_remove(the_loop, sources[i]);
+    close(sources[i]->fd);
+    sources[i]->fd = -1;
+  }
+  listen_at[0] = 0;
+  clear();
+}
+
 int resolver_start(struct loop *loop, int netns) {
   struct in_addr address;
   if (!listen_at[0] || udp.fd >= 0) return 0;

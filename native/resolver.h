@@ -21,5 +21,7 @@
 bool resolver_op(const struct op *op, int *result);
 /* Listens where resolver-listen said, in that network namespace (-1: here). Nothing was said, nothing is done. */
 int resolver_start(struct loop *loop, int netns);
+/* Listens no more, and knows nothing any more. */
+void resolver_stop(void);
 
 #endif

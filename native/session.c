@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -192,6 +193,7 @@ static void stdin_add(struct client *client, const char *data, size_t length) {
 
 static void client_op(struct client *client, const struct op *op) {
   struct session *session = client->session;
+  if (session->on_op(session, op)) return;
   if (op_is(op, "kill")) {
     int number = (int)op_number(op, 1, SIGKILL);
     if (!session->exited && syscall(SYS_pidfd_send_signal, session->pidfd, number, NULL, 0) < 0 && errno != ESRCH) fail("kill", "pidfd_send_signal", "");
@@ -317,10 +319,22 @@ static void on_output(struct loop_source *source, uint32_t events) {
   }
 }
 
+/* How a process ended that is a zombie still, as from waitpid; -1 when it is none. */
+static int zombie_status(pid_t pid) {
+  char path[64], text[2048];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (read_file(AT_FDCWD, path, text, sizeof text) < 0) return -1;
+  /* The state is field 3, the first behind the name in parentheses; the exit code is the last one. */
+  char *state = strrchr(text, ')'), *last = strrchr(text, ' ');
+  if (!state || !last || strlen(state) < 3 || (state[2] != 'Z' && state[2] != 'X')) return -1;
+  return atoi(last + 1);
+}
+
 static void on_process(struct loop_source *source, uint32_t events) {
   (void)events;
   struct session *session = source->context;
-  if (waitpid(session->pid, &session->exit_status, WNOHANG) != session->pid) return;
+  /* A zombie that somebody traces is told to that one first, and to us when it lets go, if it ever does. */
+  if (waitpid(session->pid, &session->exit_status, WNOHANG) != session->pid && (session->exit_status = zombie_status(session->pid)) < 0) return;
   session->exited = true;
   session->process_gone(session);
   loop_remove(&session->loop, source);
@@ -338,10 +352,21 @@ static int pipe_pair(int *ours, int *theirs, bool we_read) {
 }
 
 static void nothing(struct session *session) { (void)session; }
+static bool no_op(struct session *session, const struct op *op) {
+  (void)session, (void)op;
+  return false;
+}
+
+static int open_streams(struct session *session, bool keep_stdin, struct stdio *process) {
+  *process = (struct stdio){-1, -1, -1};
+  if (session->tty) return 0;
+  if (keep_stdin && pipe_pair(&session->in.fd, &process->in, false) < 0) return -1;
+  if (pipe_pair(&session->out.fd, &process->out, true) < 0) return -1;
+  return pipe_pair(&session->err.fd, &process->err, true);
+}
 
 int session_open(struct session *session, bool keep_stdin, bool tty, struct stdio *process) {
   memset(session, 0, sizeof *session);
-  *process = (struct stdio){-1, -1, -1};
   session->out = (struct loop_source){-1, on_output, session};
   session->err = (struct loop_source){-1, on_output, session};
   session->in = (struct loop_source){-1, on_stdin, session};
@@ -350,11 +375,44 @@ int session_open(struct session *session, bool keep_stdin, bool tty, struct stdi
   session->pidfd = -1;
   session->tty = tty;
   session->owner_gone = session->process_gone = nothing;
+  session->on_op = no_op;
   if (loop_init(&session->loop) < 0) return fail("monitor", "epoll_create1", "");
-  if (tty) return 0;
-  if (keep_stdin && pipe_pair(&session->in.fd, &process->in, false) < 0) return -1;
-  if (pipe_pair(&session->out.fd, &process->out, true) < 0) return -1;
-  return pipe_pair(&session->err.fd, &process->err, true);
+  return open_streams(session, keep_stdin, process);
+}
+
+int session_reopen(struct session *session, bool keep_stdin, struct stdio *process) {
+  stdin_close(session);
+  bytes_free(&session->in_queue);
+  cleanup_closep(&session->pidfd);
+  session->pidfd = session->process.fd = -1;
+  session->in_closing = session->exited = false;
+  session->pid = 0;
+  for (struct client *c = session->clients; c; c = c->next)
+    if (c->stopped_reading) {
+      c->stopped_reading = false;
+      client_interest(c);
+    }
+  return open_streams(session, keep_stdin, process);
+}
+
+bool session_owned(const struct session *session) {
+  for (struct client *c = session->clients; c; c = c->next)
+    if (c->owner && !c->gone) return true;
+  return false;
+}
+
+static struct rlimit original_limit = {RLIM_INFINITY, 0};
+
+void session_raise_limits(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+  if (original_limit.rlim_max == 0) original_limit = limit;
+  limit.rlim_cur = limit.rlim_max;
+  (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+void session_restore_limits(void) {
+  if (original_limit.rlim_max != 0) (void)setrlimit(RLIMIT_NOFILE, &original_limit);
 }
 
 int session_own(struct session *session, int connection, bool attached) {
@@ -410,6 +468,11 @@ void session_run(struct session *session) {
   }
   stream_close(session, &session->out);
   stream_close(session, &session->err);
+}
+
+void session_wait(struct session *session, int64_t ms, const bool *until) {
+  for (int64_t end = now_ms() + ms, left; !*until && (left = end - now_ms()) > 0;)
+    if (loop_once(&session->loop, (int)left) < 0) break;
 }
 
 /* All was said. The other side hangs up then, and we after it: it may just be writing (the end of its stdin), and one

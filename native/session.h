@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "log.h"
@@ -48,6 +49,8 @@ struct session {
   void (*process_gone)(struct session *session);
   /* Ops that are none of the session's; whether it was one of the monitor's. */
   bool (*serve)(struct session *session, struct client *client, const struct op *op);
+  /* An op of a client's, before the session carries it out. true: it is done with. */
+  bool (*on_op)(struct session *session, const struct op *op);
 };
 
 /* keep_stdin: give the process a pipe to read from; otherwise it gets /dev/null. */
@@ -60,6 +63,15 @@ int session_listen(struct session *session, const char *path);
 int session_watch(struct session *session, pid_t pid, int master);
 /* Runs until the process has ended and its output has been read. */
 void session_run(struct session *session);
+/* Serves the clients for so long, or until *until is set. */
+void session_wait(struct session *session, int64_t ms, const bool *until);
+/* After session_run: streams for the next process. The clients stay. */
+int session_reopen(struct session *session, bool keep_stdin, struct stdio *process);
+/* Whether the one who sent the plan still listens. */
+bool session_owned(const struct session *session);
+/* As many descriptors as there may be: every forwarded connection takes several. Children get back what we were started with. */
+void session_raise_limits(void);
+void session_restore_limits(void);
 /* Sends what is still queued, then closes everything. */
 void session_close(struct session *session);
 

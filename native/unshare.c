@@ -16,7 +16,6 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,11 +24,15 @@
 #include <time.h>
 
 #include "device.h"
+#include "freezer.h"
+#include "health.h"
+#include "journal.h"
 #include "launch.h"
 #include "log.h"
 #include "modes.h"
 #include "monitor_net.h"
 #include "process.h"
+#include "restart.h"
 #include "rootfs.h"
 #include "session.h"
 #include "util.h"
@@ -43,6 +46,9 @@ struct monitor {
   int cgroups[CGROUPS_MAX];
   size_t cgroup_count;
   struct timespec started;
+  long long oom_kills; /* of its former runs */
+  struct restart restart;
+  struct health *health;
 };
 
 /* --- cgroups --- */
@@ -66,24 +72,28 @@ static int make_cgroups(const struct plan *plan) {
  * own the kernel does that; without, this does. */
 static void kill_cgroup(const struct plan *plan) {
   const struct op *op = plan_find(plan, "cg-kill");
-  char text[16384];
+  char text[16384], most[32] = "";
   if (!op) return;
   if (op->count == 2) {
     (void)write_file(AT_FDCWD, op_text(op, 1), "1", 1);
     return;
   }
-  /* Nothing forks away from us then. */
-  if (*op_text(op, 2)) (void)write_file(AT_FDCWD, op_text(op, 2), "0", 1);
+  /* Nothing forks away from us then. Put back below: it may be started again. */
+  if (*op_text(op, 2)) {
+    if (read_file(AT_FDCWD, op_text(op, 2), most, sizeof most) < 0) *most = 0;
+    (void)write_file(AT_FDCWD, op_text(op, 2), "0", 1);
+  }
   for (int64_t until = now_ms() + 2000; now_ms() < until; usleep(1000)) {
     /* One whole page of them at a time; the next round has the rest. */
     ssize_t n = read_file(AT_FDCWD, op_text(op, 1), text, sizeof text);
-    if (n <= 0) return;
+    if (n <= 0) break;
     for (char *line = text, *end; (end = strchr(line, '\n')); line = end + 1) {
       *end = 0;
       pid_t pid = (pid_t)atoi(line);
       if (pid > 0) (void)kill(pid, SIGKILL);
     }
   }
+  if (*most) (void)write_file(AT_FDCWD, op_text(op, 2), most, strlen(most));
 }
 
 static void process_gone(struct session *session) { kill_cgroup(((struct monitor *)session)->plan); }
@@ -97,17 +107,17 @@ static void remove_cgroups(const struct plan *plan) {
   }
 }
 
-/* Was anything in the container killed for want of memory? The counter is the kernel's. */
-static bool out_of_memory(const struct plan *plan) {
+/* How many processes of the container were killed for want of memory. The counter is the kernel's. */
+static long long oom_kills(const struct plan *plan) {
   const struct op *op = plan_find(plan, "cg-oom");
   char text[1024], key[64];
-  if (!op || read_file(AT_FDCWD, op_text(op, 1), text, sizeof text) < 0) return false;
+  if (!op || read_file(AT_FDCWD, op_text(op, 1), text, sizeof text) < 0) return 0;
   snprintf(key, sizeof key, "%s ", op_text(op, 2));
   for (char *line = text; line; line = strchr(line, '\n')) {
     if (*line == '\n') line++;
-    if (strncmp(line, key, strlen(key)) == 0) return atoll(line + strlen(key)) > 0;
+    if (strncmp(line, key, strlen(key)) == 0) return atoll(line + strlen(key));
   }
-  return false;
+  return 0;
 }
 
 /* --- the container's side of the clone --- */
@@ -166,6 +176,7 @@ static int child_setup(struct monitor *monitor, int sync) {
 
 static _Noreturn void child_main(struct monitor *monitor, int sync) {
   bool tty = monitor->session.tty;
+  session_restore_limits();
   wire_open(sync, false);
   signal(SIGPIPE, SIG_DFL);
   if (child_setup(monitor, sync) == 0 && process_stdio(monitor->plan, &monitor->stdio, tty, sync) == 0 && (!tty || process_console() == 0))
@@ -214,21 +225,43 @@ static void write_whole(const char *path, const char *text) {
   if (whole) (void)rename(temporary, path);
 }
 
-static int announce(struct monitor *monitor) {
+static double ms_of(struct timespec t) { return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6; }
+
+/* Where the kernel says whether it stands still, for whoever wants to know: ,"freezer":PATH,"frozen":LINE */
+static void print_freezer(const struct plan *plan, char *out, size_t size) {
+  const struct op *op = plan_find(plan, "cg-freezer");
+  char path[2048], line[128];
+  *out = 0;
+  if (!op) return;
+  size_t a = json_escape(path, sizeof path, op_text(op, 4), op->fields[4].length), b = json_escape(line, sizeof line, op_text(op, 5), op->fields[5].length);
+  if (a < sizeof path && b < sizeof line) snprintf(out, size, ",\"freezer\":\"%.*s\",\"frozen\":\"%.*s\"", (int)a, path, (int)b, line);
+}
+
+/* What readers find in the run directory: a process, or that there will be one again. */
+static void write_running(const struct plan *plan, const char *body) {
+  const struct op *run = plan_find(plan, "run-dir");
+  char path[4096], text[3600];
+  if (!run) return;
+  snprintf(path, sizeof path, "%s/running", op_text(run, 1));
+  snprintf(text, sizeof text, "{%s}\n", body);
+  write_whole(path, text);
+}
+
+static int announce(struct monitor *monitor, bool again) {
   const struct op *run = plan_find(monitor->plan, "run-dir");
-  char body[512], text[600], path[4096];
+  char body[3500], path[4096], freezer[2400];
   clock_gettime(CLOCK_REALTIME, &monitor->started);
-  snprintf(body, sizeof body, "\"pid\":%d,\"startTime\":%lld,\"monitor\":%d,\"monitorStartTime\":%lld,\"startedAtMs\":%lld.%06ld", monitor->session.pid,
-           process_start_time(monitor->session.pid), getpid(), process_start_time(getpid()),
-           (long long)monitor->started.tv_sec * 1000 + monitor->started.tv_nsec / 1000000, monitor->started.tv_nsec % 1000000);
+  print_freezer(monitor->plan, freezer, sizeof freezer);
+  snprintf(body, sizeof body, "\"pid\":%d,\"startTime\":%lld,\"monitor\":%d,\"monitorStartTime\":%lld,\"startedAtMs\":%.6f,\"restarts\":%u%s", monitor->session.pid,
+           process_start_time(monitor->session.pid), getpid(), process_start_time(getpid()), ms_of(monitor->started), monitor->restart.count, freezer);
   if (run) {
     snprintf(path, sizeof path, "%s/monitor.sock", op_text(run, 1));
-    if (session_listen(&monitor->session, path) < 0) return -1;
-    snprintf(path, sizeof path, "%s/running", op_text(run, 1));
-    snprintf(text, sizeof text, "{%s}\n", body);
-    write_whole(path, text);
+    if (!again && session_listen(&monitor->session, path) < 0) return -1;
+    write_running(monitor->plan, body);
   }
   fact_json("started", "%s", body);
+  if (again) journal_event(monitor->plan, "container:start", ",\"pid\":%d", monitor->session.pid);
+  health_begin(monitor->health);
   return 0;
 }
 
@@ -244,29 +277,79 @@ static void remove_run_dir(const struct plan *plan) {
   (void)rmdir(op_text(run, 1));
 }
 
-/* The record first, so that a kill in what follows loses nothing; the news last, so that whoever hears of the end finds
- * nothing left of it and may start again. */
-static void finish(struct monitor *monitor) {
+/* As an event has it: {"exitCode":0,"oomKilled":false,…} */
+static void journal_exit(const struct monitor *monitor, bool oom, double duration, int64_t delay) {
+  int status = monitor->session.exit_status, number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  char how[64], again[48] = "";
+  const char *name = number > 0 && number < 32 ? sigabbrev_np(number) : NULL;
+  if (number == 0) snprintf(how, sizeof how, "\"exitCode\":%d", WEXITSTATUS(status));
+  else if (name) snprintf(how, sizeof how, "\"signal\":\"SIG%s\"", name);
+  else if (number == 34) snprintf(how, sizeof how, "\"signal\":\"SIGRTMIN\"");
+  else snprintf(how, sizeof how, number > 34 ? "\"signal\":\"SIGRTMIN+%d\"" : "\"signal\":\"SIG%d\"", number > 34 ? number - 34 : number);
+  if (delay >= 0) snprintf(again, sizeof again, ",\"restartInMs\":%lld", (long long)delay);
+  if (oom) journal_event(monitor->plan, "container:oom", "%s", "");
+  journal_event(monitor->plan, "container:exit", ",\"status\":{%s,\"oomKilled\":%s,\"durationMs\":%.3f}%s", how, oom ? "true" : "false", duration, again);
+}
+
+/*
+ * The record first, so that a kill in what follows loses nothing; the news last, so that whoever hears of the end finds
+ * nothing left of it and may start again. How long until it is started again, or -1.
+ */
+static int64_t finish(struct monitor *monitor) {
   const struct op *file = plan_find(monitor->plan, "exit-file");
   struct timespec now;
   char body[512], text[600];
   int status = monitor->session.exit_status;
+  health_end(monitor->health);
   clock_gettime(CLOCK_REALTIME, &now);
-  double duration = (double)(now.tv_sec - monitor->started.tv_sec) * 1e3 + (double)(now.tv_nsec - monitor->started.tv_nsec) / 1e6;
-  snprintf(body, sizeof body, "\"exitCode\":%d,\"signal\":%d,\"oomKilled\":%s,\"startedAtMs\":%lld.%06ld,\"finishedAtMs\":%lld.%06ld,\"durationMs\":%.3f",
-           WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, out_of_memory(monitor->plan) ? "true" : "false",
-           (long long)monitor->started.tv_sec * 1000 + monitor->started.tv_nsec / 1000000, monitor->started.tv_nsec % 1000000,
-           (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec % 1000000, duration);
+  double duration = ms_of(now) - ms_of(monitor->started);
+  long long kills = oom_kills(monitor->plan);
+  bool oom = kills > monitor->oom_kills;
+  monitor->oom_kills = kills;
+  unsigned restarts = monitor->restart.count;
+  int64_t delay = restart_delay(&monitor->restart, status, (int64_t)duration);
+  snprintf(body, sizeof body, "\"exitCode\":%d,\"signal\":%d,\"oomKilled\":%s,\"startedAtMs\":%.6f,\"finishedAtMs\":%.6f,\"durationMs\":%.3f,\"restarts\":%u",
+           WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, oom ? "true" : "false", ms_of(monitor->started),
+           ms_of(now), duration, delay >= 0 ? monitor->restart.count : restarts);
   snprintf(text, sizeof text, "{%s}\n", body);
   if (file) write_whole(op_text(file, 1), text);
-  monitor_net_end();
-  remove_cgroups(monitor->plan);
-  remove_run_dir(monitor->plan);
-  fact_json("exit", "%s", body);
+  if (delay >= 0) {
+    snprintf(text, sizeof text, "\"monitor\":%d,\"monitorStartTime\":%lld,\"restarting\":true,\"restarts\":%u", getpid(), process_start_time(getpid()),
+             monitor->restart.count);
+    write_running(monitor->plan, text);
+  }
+  if (delay < 0) {
+    monitor_net_end();
+    remove_cgroups(monitor->plan);
+    remove_run_dir(monitor->plan);
+  }
+  journal_exit(monitor, oom, duration, delay);
+  bool journaled = plan_find(monitor->plan, "journal") != NULL;
+  if (delay >= 0) fact_json("exit", "%s,\"journaled\":%s,\"restartInMs\":%lld", body, journaled ? "true" : "false", (long long)delay);
+  else fact_json("exit", "%s,\"journaled\":%s", body, journaled ? "true" : "false");
+  return delay;
 }
 
 static void owner_gone(struct session *session) {
+  struct monitor *monitor = (struct monitor *)session; /* Its first member. */
+  monitor->restart.stopped = true;
   if (session->pid > 0) (void)syscall(SYS_pidfd_send_signal, session->pidfd, SIGKILL, NULL, 0);
+  freezer_thaw(monitor->plan);
+}
+
+/* kill, as Docker has it: what ends the container ends its restarts, and thaws it, or the signal would have to wait. */
+static bool on_op(struct session *session, const struct op *op) {
+  struct monitor *monitor = (struct monitor *)session;
+  if (op_is(op, "restart")) restart_change(&monitor->restart, op);
+  else if (op_is(op, "describe")) journal_describe(op_text(op, 1), op->count > 1 ? op->fields[1].length : 0);
+  else if (op_is(op, "kill")) {
+    int number = (int)op_number(op, 1, SIGKILL);
+    if (!session->exited && syscall(SYS_pidfd_send_signal, session->pidfd, number, NULL, 0) < 0 && errno != ESRCH) fail("kill", "pidfd_send_signal", "");
+    if (!restart_ends(&monitor->restart, number)) return true;
+    monitor->restart.stopped = true;
+    freezer_thaw(monitor->plan);
+  } else return false;
+  return true;
 }
 
 static int start_log(struct monitor *monitor) {
@@ -276,21 +359,24 @@ static int start_log(struct monitor *monitor) {
   return monitor->session.log ? 0 : fail("log", "malloc", op_text(op, 1));
 }
 
-/* Every forwarded connection takes several. Only now: the container keeps what we were started with. */
-static void raise_descriptors(void) {
-  struct rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  (void)setrlimit(RLIMIT_NOFILE, &limit);
+/* Ours for as long as we live, so that no second monitor of the same container gets to where it would disturb the first. What a
+ * killed one has left is in the way of nothing but the socket. */
+static int claim_run_dir(const char *path) {
+  char socket_path[4096];
+  if (mkdir(path, 0700) < 0 && errno != EEXIST) return fail("monitor", "mkdir", path);
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return fail("monitor", "open", path);
+  if (flock(fd, LOCK_EX | LOCK_NB) < 0) return fail("monitor", "flock", path);
+  snprintf(socket_path, sizeof socket_path, "%s/monitor.sock", path);
+  (void)unlink(socket_path);
+  return 0;
 }
 
 /* Its upper directory is this container's for as long as we live: whoever works on the files of one that is stopped holds
  * the same lock, and we wait until that is done. */
 static int hold_upper(const struct plan *plan) {
-  static bool held;
   const struct op *root = plan_find(plan, "root-overlay");
-  if (held || !root || !*op_text(root, 3)) return 0;
-  held = true;
+  if (!root || !*op_text(root, 3)) return 0;
   int fd = open(op_text(root, 3), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return fail("root", "open", op_text(root, 3));
   if (RETRY_EINTR(flock(fd, LOCK_EX)) < 0) return fail("root", "flock", op_text(root, 3));
@@ -298,13 +384,21 @@ static int hold_upper(const struct plan *plan) {
   return 0;
 }
 
-/* Everything up to the running container. */
-static int start(struct monitor *monitor) {
+/* What is there once, however often the container is started. Its cgroups stay, too, with the limits that were changed meanwhile. */
+static int prepare(struct monitor *monitor) {
   const struct plan *plan = monitor->plan;
   const struct op *run = plan_find(plan, "run-dir");
-  int sync[2], master = -1;
-  if (run && mkdir(op_text(run, 1), 0700) < 0 && errno != EEXIST) return fail("monitor", "mkdir", op_text(run, 1));
+  restart_open(&monitor->restart, plan);
+  if (run && claim_run_dir(op_text(run, 1)) < 0) _exit(1);
   if (hold_upper(plan) < 0 || make_cgroups(plan) < 0 || start_log(monitor) < 0 || monitor_net_prepare(&monitor->session, plan) < 0) return -1;
+  monitor->health = health_new(&monitor->session, plan, &monitor->restart);
+  return monitor->health || errno == 0 ? 0 : -1;
+}
+
+/* Everything up to the running container. */
+static int start(struct monitor *monitor, bool again) {
+  const struct plan *plan = monitor->plan;
+  int sync[2], master = -1;
   int count = cgroup_open(plan, monitor->cgroups, countof(monitor->cgroups));
   if (count < 0) return -1;
   monitor->cgroup_count = (size_t)count;
@@ -328,7 +422,8 @@ static int start(struct monitor *monitor) {
   }
   monitor->session.pid = child;
   close(sync[1]);
-  raise_descriptors();
+  launch_drop_spare_network();
+  session_raise_limits();
   for (size_t i = 0; i < monitor->cgroup_count; i++) close(monitor->cgroups[i]);
   cleanup_closep(&monitor->stdio.in);
   cleanup_closep(&monitor->stdio.out);
@@ -340,12 +435,46 @@ static int start(struct monitor *monitor) {
   if (process_await_exec(sync[0]) < 0) result = -1;
   close(sync[0]);
   if (result == 0) result = session_watch(&monitor->session, child, master);
-  if (result == 0) result = announce(monitor);
+  if (result == 0) result = announce(monitor, again);
   if (result < 0) {
     kill(child, SIGKILL);
     while (waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
   }
   return result;
+}
+
+/* It is not going to be started again after all: what was left of it for that goes, and whoever waits hears of it. */
+static void give_up(struct monitor *monitor) {
+  monitor_net_end();
+  remove_cgroups(monitor->plan);
+  remove_run_dir(monitor->plan);
+  fact("over", NULL);
+}
+
+/* Until it has ended for good. */
+static void run(struct monitor *monitor) {
+  for (;;) {
+    session_run(&monitor->session);
+    int64_t delay = finish(monitor);
+    if (delay < 0) return;
+    session_wait(&monitor->session, delay, &monitor->restart.stopped);
+    if (monitor->restart.stopped) return give_up(monitor);
+    monitor_net_stop();
+    restart_clear(monitor->plan);
+    bool keep_stdin = plan_find(monitor->plan, "keep-stdin") != NULL;
+    if (session_reopen(&monitor->session, keep_stdin, &monitor->stdio) < 0 || start(monitor, true) < 0) return give_up(monitor);
+  }
+}
+
+/* at-end PROGRAM ARGUMENT…: what is to be done about a container that has ended, when nobody is there to do it. */
+static int at_end(const struct plan *plan) {
+  const struct op *op = plan_find(plan, "at-end");
+  if (!op) return 0;
+  char **argv = calloc(op->count, sizeof *argv), *env[] = {NULL};
+  for (unsigned i = 1; argv && i < op->count; i++) argv[i - 1] = (char *)op_text(op, i);
+  if (argv && argv[0]) execve(argv[0], argv, env);
+  free(argv);
+  return 1;
 }
 
 int unshare_main(const struct plan *plan, int connection) {
@@ -355,7 +484,7 @@ int unshare_main(const struct plan *plan, int connection) {
   monitor.plan = plan;
   prctl(PR_SET_NAME, "tsc-monitor");
   if (session_open(&monitor.session, plan_find(plan, "keep-stdin") != NULL, plan_find(plan, "tty") != NULL, &monitor.stdio) < 0) return 1;
-  int result = start(&monitor);
+  int result = prepare(&monitor) < 0 ? -1 : start(&monitor, false);
   if (result < 0) {
     kill_cgroup(plan);
     monitor_net_end();
@@ -365,9 +494,10 @@ int unshare_main(const struct plan *plan, int connection) {
   }
   if (lifetime && strcmp(op_text(lifetime, 1), "process") == 0) monitor.session.owner_gone = owner_gone;
   if (plan_find(plan, "cg-kill")) monitor.session.process_gone = process_gone;
+  monitor.session.on_op = on_op;
   if (session_own(&monitor.session, connection, attach != NULL) < 0) return 1;
-  session_run(&monitor.session);
-  finish(&monitor);
+  run(&monitor);
+  bool owned = session_owned(&monitor.session);
   session_close(&monitor.session);
-  return 0;
+  return owned ? 0 : at_end(plan);
 }
