@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { EventEmitter } from 'eventemitter3';
 
@@ -56,6 +57,12 @@ export interface EngineOptions extends AbortOptions {
   readonly registryMirrors?: readonly string[] | Readonly<Record<string, readonly string[]>>;
   /** How patient to be with registries, and where their certificates are. */
   readonly registry?: Omit<RegistryOptions, 'credentials' | 'insecure'>;
+  /**
+   * Starts containers that should be running by their restart policy and do not, since the machine was rebooted or their
+   * monitors were killed: `always`; `unless-stopped` unless they were stopped; `on-failure` if nobody saw them end. One that
+   * cannot be started is a warning. @defaultValue `false`
+   */
+  readonly restore?: boolean;
   /** Where warnings go. Default: nowhere; they are events as well. */
   readonly logger?: Logger;
 }
@@ -149,6 +156,11 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       initLayers: this.#initLayers,
       cgroups: () => this.#heldCgroups(),
       emit,
+      sweeper: [
+        process.execPath,
+        fileURLToPath(new URL('./cli/main.js', import.meta.url)),
+        ...['--root', store.root, '--run-root', store.runRoot, 'ps', '--quiet'],
+      ],
     });
     store.registerRoots('containers', () =>
       records
@@ -180,6 +192,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     opened.engine = engine;
     engine.#helper.warm();
     await engine.#sweep();
+    if (options.restore === true) await engine.containers.restore(options);
     return engine;
   }
 
@@ -340,9 +353,13 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     return this.#cgroups.host;
   }
 
-  #publish<K extends keyof EngineEvents>(type: K, event: EngineEvents[K][0]): void {
+  #publish<K extends keyof EngineEvents>(
+    type: K,
+    event: EngineEvents[K][0],
+    { journaled = false }: { readonly journaled?: boolean } = {},
+  ): void {
     if (type === 'warning') this.#logger?.warn(event, (event as EngineEvents['warning'][0]).message);
-    else this.#store.journal.append({ type, ...event } as EngineEvent);
+    else if (!journaled) this.#store.journal.append({ type, ...event } as EngineEvent);
     // eventemitter3 cannot see that the name and the payload belong together.
     (this.emit as (name: string, payload: unknown) => boolean)(type, event);
   }

@@ -36,6 +36,7 @@ export type {
   StopOptions,
   TerminalSize,
   VolumesFrom,
+  WaitCondition,
   Ulimit,
   UlimitName,
 } from './container/options.js';

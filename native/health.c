@@ -263,6 +263,7 @@ static _Noreturn void child_main(struct health *health, int out, int sync) {
     (void)write_file(AT_FDCWD, path, "0", 1);
   }
   session_restore_limits();
+  if (process_prepare(&health->probe) < 0) _exit(127);
   if (setns(health->session->pidfd, flags & ~CLONE_NEWPID) < 0) fail("namespaces", "setns", "");
   else if (flags & CLONE_NEWUSER && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)) fail("user-namespace", "setresuid", "0");
   else if (process_stdio(&health->probe, &stdio, false, sync) == 0) process_exec(&health->probe, 1);

@@ -71,10 +71,12 @@ void restart_clear(const struct plan *plan) {
     if (op_is(op, "net-host-veth")) drop_link(op_text(op, 1));
     /* What the kernel leaves of a volatile mount, so that nobody mounts it again unawares: it was unmounted in order. */
     if (op_is(op, "root-overlay") && strstr(op_text(op, 5), "volatile")) {
-      snprintf(path, sizeof path, "%s/work/incompat/volatile", op_text(op, 4));
-      (void)rmdir(path);
-      *strrchr(path, '/') = 0;
-      (void)rmdir(path);
+      snprintf(path, sizeof path, "%s/work/incompat/volatile/dirty", op_text(op, 4));
+      (void)unlink(path);
+      for (int up = 0; up < 2; up++) {
+        *strrchr(path, '/') = 0;
+        (void)rmdir(path);
+      }
     }
   }
 }

@@ -49,6 +49,7 @@ struct monitor {
   long long oom_kills; /* of its former runs */
   struct restart restart;
   struct health *health;
+  bool kept; /* what is to be done at its end is not */
 };
 
 /* --- cgroups --- */
@@ -341,11 +342,12 @@ static void owner_gone(struct session *session) {
 static bool on_op(struct session *session, const struct op *op) {
   struct monitor *monitor = (struct monitor *)session;
   if (op_is(op, "restart")) restart_change(&monitor->restart, op);
+  else if (op_is(op, "keep")) monitor->kept = true;
   else if (op_is(op, "describe")) journal_describe(op_text(op, 1), op->count > 1 ? op->fields[1].length : 0);
   else if (op_is(op, "kill")) {
     int number = (int)op_number(op, 1, SIGKILL);
     if (!session->exited && syscall(SYS_pidfd_send_signal, session->pidfd, number, NULL, 0) < 0 && errno != ESRCH) fail("kill", "pidfd_send_signal", "");
-    if (!restart_ends(&monitor->restart, number)) return true;
+    if (op_number(op, 2, 0) == 0 && !restart_ends(&monitor->restart, number)) return true;
     monitor->restart.stopped = true;
     freezer_thaw(monitor->plan);
   } else return false;
@@ -499,5 +501,5 @@ int unshare_main(const struct plan *plan, int connection) {
   run(&monitor);
   bool owned = session_owned(&monitor.session);
   session_close(&monitor.session);
-  return owned ? 0 : at_end(plan);
+  return owned || monitor.kept ? 0 : at_end(plan);
 }

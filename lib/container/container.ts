@@ -3,9 +3,7 @@ import { connect, type Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 
 import { InvalidStateError, NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
-import { signalNumber } from '../runtime/signals.js';
 import type { AbortOptions } from '../types.js';
-import { abortable, sleep } from '../util/abort.js';
 import type { FileChange } from './changes.js';
 import type { Containers } from './containers.js';
 import type { CopyInOptions, CopyOutOptions, CopyReport } from './copy.js';
@@ -14,11 +12,18 @@ import { ContainerFiles } from './fs.js';
 import { inspectRecord, type ContainerInfo } from './inspect.js';
 import { readChunks, type LogRequest } from './log-reader.js';
 import { LineReader } from './logs.js';
-import type { ExecOptions, LogChunk, LogLine, LogOptions, SpawnOptions, StopOptions } from './options.js';
+import type {
+  ExecOptions,
+  LogChunk,
+  LogLine,
+  LogOptions,
+  SpawnOptions,
+  StopOptions,
+  WaitCondition,
+} from './options.js';
 import { collect, toProcess, type Process } from './process.js';
 import type { Condition } from './ready.js';
 import type { ContainerRecord } from './record.js';
-import { statusOf } from './live.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
 import type { ProcessTable, TopOptions } from './top.js';
 import type { UpdateOptions } from './update.js';
@@ -79,58 +84,52 @@ export class Container {
    * @see {@link https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md | image-spec v1.1.1, config.md, `StopSignal`}
    */
   async stop(options: StopOptions = {}): Promise<ExitStatus> {
-    options.signal?.throwIfAborted();
-    const record = this.#record('container.stop');
-    const running = await this.#home.live.join(record);
-    if (running === undefined) return this.#ended(record, 'container.stop');
-    const { monitored } = running;
-    const timer = new AbortController();
-    const signal = options.signal === undefined ? timer.signal : AbortSignal.any([options.signal, timer.signal]);
-    monitored.connection.op('kill', signalNumber(record.config.stopSignal));
-    const grace = sleep(options.graceMs ?? record.config.stopGraceMs, signal).then(
-      () => monitored.connection.op('kill', signalNumber('SIGKILL')),
-      () => {}, // Ended in time, or given up on.
-    );
-    try {
-      return statusOf(await abortable(monitored.holding(monitored.exited), options.signal));
-    } finally {
-      timer.abort();
-      await grace;
-    }
+    return this.#home.lifecycle.stop(this.#record('container.stop'), options);
   }
 
   /** Stops it, if it runs, and starts it. */
   async restart(options: StopOptions = {}): Promise<void> {
-    const record = this.#record('container.restart');
-    if (this.#home.live.state(this.id).name === 'running') await this.stop(options);
-    await this.#home.start(record, { call: 'container.restart', attach: false, ...options });
+    await this.#home.lifecycle.restart(this.#record('container.restart'), options);
   }
 
   /**
-   * Sends a signal to its first process, by name or number. @defaultValue `'SIGKILL'`, as Docker
+   * Sends a signal to its first process, by name (`SIGTERM`, `term`, `RTMIN+3`) or number. One that stands still is thawed
+   * for SIGKILL and for its stop signal; those also end its restarts. Where neither the image nor the user has named a stop
+   * signal, any signal does: so Docker has it. @defaultValue `'SIGKILL'`, as Docker
    *
    * @throws {@link InvalidStateError} when it does not run.
+   * @throws `TypeError` for a signal that there is none.
    */
   async kill(signal: NodeJS.Signals | number = 'SIGKILL', options: AbortOptions = {}): Promise<void> {
-    options.signal?.throwIfAborted();
-    const number = signalNumber(signal);
-    const running = await this.#home.live.require(this.#record('container.kill'), 'container.kill');
-    running.monitored.connection.op('kill', number);
-    // SIGKILL cannot be ignored: waiting for its effect makes `remove` after `kill` work without a race.
-    if (number === 9) await abortable(running.monitored.holding(running.monitored.exited), options.signal);
+    await this.#home.lifecycle.kill(this.#record('container.kill'), signal, options);
   }
 
   /**
-   * Resolves when the first process has ended. A failure is a value here.
+   * Stops all its processes where they are, until {@link Container.unpause}. Resolves when they stand still.
    *
-   * @throws {@link InvalidStateError} when it was never started.
+   * @throws {@link InvalidStateError} when it does not run, or is paused already; or where there is no freezer.
    */
-  async wait(options: AbortOptions = {}): Promise<ExitStatus> {
-    options.signal?.throwIfAborted();
-    const record = this.#record('container.wait');
-    const running = await this.#home.live.join(record);
-    if (running === undefined) return this.#ended(record, 'container.wait');
-    return statusOf(await abortable(running.monitored.holding(running.monitored.exited), options.signal));
+  async pause(options: AbortOptions = {}): Promise<void> {
+    await this.#home.lifecycle.pause(this.#record('container.pause'), options);
+  }
+
+  /**
+   * Lets its processes go on.
+   *
+   * @throws {@link InvalidStateError} when it is not paused.
+   */
+  async unpause(options: AbortOptions = {}): Promise<void> {
+    await this.#home.lifecycle.unpause(this.#record('container.unpause'), options);
+  }
+
+  /**
+   * Resolves when its first process has ended, or what else is waited for has come. A failure is a value here.
+   *
+   * @param options.condition - Default `not-running`. That is also met when the process ends and is to be started again.
+   * @throws {@link InvalidStateError} when it was never started, for `not-running`.
+   */
+  async wait(options: AbortOptions & { readonly condition?: WaitCondition } = {}): Promise<ExitStatus> {
+    return this.#home.lifecycle.wait(this.#record('container.wait'), options);
   }
 
   /**
@@ -206,7 +205,7 @@ export class Container {
   async attach(options: AbortOptions = {}): Promise<Process> {
     options.signal?.throwIfAborted();
     const record = this.#record('container.attach');
-    const { started } = await this.#home.live.require(record, 'container.attach');
+    const { started } = await this.#home.live.require(record, 'container.attach', 'attach');
     const monitored = await this.#home.live.visit(this.id);
     if (monitored === undefined) {
       throw new InvalidStateError({
@@ -245,6 +244,7 @@ export class Container {
   /**
    * Removes it, and the volumes without a name that were made for it.
    *
+   * @param options.volumes - `false` keeps those volumes. Default `true`.
    * @param options.force - Kills it first if it runs. Default `false`.
    * @throws {@link InvalidStateError} when it runs and `force` is not set.
    */
@@ -422,18 +422,6 @@ export class Container {
 
   #record(call: string): ContainerRecord {
     return this.#home.record(this.id, call);
-  }
-
-  #ended(record: ContainerRecord, call: string): ExitStatus {
-    const state = this.#home.live.state(record.id);
-    if (state.name === 'exited') return statusOf(state.ended);
-    throw new InvalidStateError({
-      call,
-      kind: 'container',
-      ref: record.name,
-      state: state.name,
-      expected: ['running', 'exited'],
-    });
   }
 }
 

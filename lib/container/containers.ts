@@ -2,16 +2,17 @@ import { basename, dirname } from 'node:path';
 
 import { errorCode, ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
-import { removeCgroups } from '../host/cgroups-remove.js';
 import { MonitoredProcess } from '../runtime/monitor.js';
 import { execPlan } from '../runtime/plan.js';
 import type { AbortOptions, Owned, PruneReport } from '../types.js';
+import { sleep } from '../util/abort.js';
 import { Scope } from '../util/scope.js';
 import { Container } from './container.js';
 import type { ContainerContext } from './context.js';
 import { createRecord } from './create.js';
 import { readHealth, type Health } from './health.js';
 import { inspectRecord, type ContainerInfo, type EndpointView } from './inspect.js';
+import { Lifecycle } from './lifecycle.js';
 import { Live } from './live.js';
 import type { Candidate, ContainerFilter } from './filter.js';
 import { isKept } from './log-config.js';
@@ -19,14 +20,18 @@ import type { OpenLog } from './log-reader.js';
 import { permit, type Operation } from './operations.js';
 import type { CreateContainerOptions, FurtherProcessOptions } from './options.js';
 import { Observer } from './observer.js';
-import { eventOf, type ContainerRecord } from './record.js';
+import type { ContainerRecord } from './record.js';
+import { Removal } from './removal.js';
 import { cgroupsOf, execProcess, namespacesOf } from './spec.js';
 import { Starter, logPath, type StartOptions } from './start.js';
-import { explainStart, type StartContext } from './start-error.js';
+import { explainStart, isClaimed, type StartContext } from './start-error.js';
 import { isUp } from './state.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
-import { isOrphan } from './sweep.js';
+import { isToGo } from './sweep.js';
 import type { FilesOf } from './view.js';
+
+/** How long the monitor of a container that ends may hold on to it; looked at this often. */
+const CLAIMED_MS = 5;
 
 /** The containers of a store. */
 export class Containers {
@@ -34,14 +39,20 @@ export class Containers {
   readonly live: Live;
   /** @internal */
   readonly observer: Observer;
+  /** @internal */
+  readonly lifecycle: Lifecycle;
   readonly #context: ContainerContext;
   readonly #starter: Starter;
+  readonly #removal: Removal;
+  #isClosed = false;
 
   /** @internal */
   constructor(context: ContainerContext) {
     this.#context = context;
     this.live = new Live(context);
     this.#starter = new Starter(context, this.live);
+    this.#removal = new Removal(context, this.live);
+    this.lifecycle = new Lifecycle(context, this.live, async (record, options) => this.start(record, options));
     this.observer = new Observer(context, this.live);
   }
 
@@ -225,9 +236,19 @@ export class Containers {
 
   /** @internal */
   async start(record: ContainerRecord, options: StartOptions): Promise<void> {
-    if (this.live.state(record.id).name === 'running') return;
-    const { ready } = await this.#starter.send(record, options);
-    await ready;
+    while (permit('start', this.live.state(record.id), { call: options.call, ref: record.name })) {
+      const { ready } = await this.#starter.send(record, options);
+      try {
+        await ready;
+      } catch (error) {
+        // Another process was faster, or its last monitor is not quite gone.
+        if (!isClaimed(error)) throw error;
+        await sleep(CLAIMED_MS, options.signal);
+        continue;
+      }
+      if (record.autoRemove === true) void this.#removeAtEnd(record);
+      return;
+    }
   }
 
   /** Starts one whose output comes over the returned conversation from the first byte: for `start --attach`. @internal */
@@ -262,55 +283,47 @@ export class Containers {
   }
 
   /** @internal */
-  async remove(record: ContainerRecord, options: AbortOptions & { readonly force?: boolean } = {}): Promise<void> {
-    options.signal?.throwIfAborted();
-    const running = await this.live.join(record);
-    if (running !== undefined) {
-      if (options.force !== true) {
-        throw new InvalidStateError({
-          call: 'container.remove',
-          kind: 'container',
-          ref: record.name,
-          state: 'running',
-          expected: ['created', 'exited'],
-          remedy: 'Stop it first, or pass force: true',
-        });
-      }
-      running.monitored.connection.op('kill', 9);
-      // Somebody may have stopped reading its output, and then would never hear of its end.
-      running.monitored.connection.resume();
-      await running.monitored.holding(running.monitored.closed);
-    }
-    await this.#erase(record);
+  async remove(
+    record: ContainerRecord,
+    { volumes = true, ...options }: AbortOptions & { readonly force?: boolean; readonly volumes?: boolean } = {},
+  ): Promise<void> {
+    await this.#removal.remove(record, { ...options, keepVolumes: !volumes });
   }
 
-  /** Takes away what a container has on disk. @internal */
-  async #erase(record: ContainerRecord): Promise<void> {
-    const { records, volumes } = this.#context;
-    const state = this.live.state(record.id);
-    if (state.name === 'exited' && state.ended === undefined) {
-      // Its monitor was killed, which would have done this.
-      await removeCgroups(cgroupsOf(this.#context, record, 'container.remove')?.remove ?? []);
+  /** One that goes when it has ended goes as long as we are here; when we are not, its monitor sees to it. */
+  async #removeAtEnd(record: ContainerRecord): Promise<void> {
+    await this.live.peek(record.id)?.monitored.closed;
+    if (this.#isClosed || this.lifecycle.isRestarting(record.id) || this.live.state(record.id).name !== 'exited')
+      return;
+    try {
+      await this.#removal.erase(record);
+    } catch (error) {
+      this.#context.emit('warning', {
+        time: new Date(),
+        message: `container ${record.name} was not removed: ${(error as Partial<Error>).message ?? String(error)}`,
+      });
     }
-    this.live.erase(record.id);
-    // Perhaps it was renamed since, or its renaming was not finished.
-    const { name, spareName = name } = records.get(record.id) ?? record;
-    if (!records.delete(record.id, [...new Set([name, spareName])])) return;
-    for (const volume of record.anonymousVolumes) await volumes.discard(volume);
-    this.#context.emit('container:remove', eventOf(record));
   }
 
   /** Removes what processes that are no more left behind: their records, and with them all that hangs on them. @internal */
   async sweep(): Promise<void> {
     for (const record of this.#context.records.list()) {
       await this.observer.finish(record);
-      const state = record.autoRemove === true || isOrphan(record) ? this.live.state(record.id).name : 'running';
-      if (state === 'exited' || (state === 'created' && isOrphan(record))) await this.#erase(record);
+      if (isToGo(record, this.live)) await this.#removal.erase(record);
     }
+  }
+
+  /** Starts what should be running by its restart policy, and does not. @internal */
+  async restore(options: AbortOptions): Promise<void> {
+    const { restore } = await import('./restore.js');
+    await restore(this.#context, this.live, async record =>
+      this.start(record, { call: 'engine.open', attach: false, ...signalOf(options) }),
+    );
   }
 
   /** @internal */
   close(): void {
+    this.#isClosed = true;
     this.live.close();
   }
 

@@ -22,5 +22,12 @@ export interface ContainerContext {
   readonly initLayers: InitLayers;
   /** Read when the first container starts, then kept. */
   cgroups(): CgroupHost;
-  emit<K extends keyof ContainerEvents>(type: K, event: ContainerEvents[K][0]): void;
+  /** Tells listeners and, unless a monitor has done so, the journal. */
+  emit<K extends keyof ContainerEvents>(
+    type: K,
+    event: ContainerEvents[K][0],
+    options?: { readonly journaled?: boolean },
+  ): void;
+  /** A program that opens the store, and so takes away containers that are to go when they have ended. */
+  readonly sweeper?: readonly string[];
 }

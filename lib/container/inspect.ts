@@ -2,9 +2,10 @@ import type { ExitStatus } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import type { Digest, Labels } from '../types.js';
 import type { Health, HealthResult, HealthStatus } from './health.js';
-import { statusOf } from './live.js';
+
 import type { ContainerRecord } from './record.js';
 import type { State } from './state.js';
+import { statusOf } from './status.js';
 
 /** Docker's words for where a container stands. */
 export type ContainerState = State['name'];

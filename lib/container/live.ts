@@ -1,15 +1,18 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { InvalidStateError, type ExitStatus } from '../errors.js';
-import { joinMonitor, type Ended, type MonitoredProcess, type Started } from '../runtime/monitor.js';
+import { InvalidStateError } from '../errors.js';
+import { joinMonitor, type MonitoredProcess, type Started } from '../runtime/monitor.js';
+import { writeFileAtomic } from '../util/files.js';
 import type { ContainerContext } from './context.js';
-import { eventOf, type ContainerRecord } from './record.js';
-import { isFrozen, isUp, readState, type State, type StatePaths } from './state.js';
+import { permit, type Operation } from './operations.js';
+import type { ContainerRecord } from './record.js';
+import { isFrozen, isUp, readIntent, readState, type Intent, type State, type StatePaths } from './state.js';
 
-/** A container that runs, with the conversation with its monitor. */
+/** A container that is up, with the conversation with its monitor. */
 export interface Running {
   readonly monitored: MonitoredProcess;
+  /** The process that runs, or ran last. */
   readonly started: Started;
 }
 
@@ -19,18 +22,19 @@ export interface Running {
  */
 export class Live {
   readonly #context: ContainerContext;
-  readonly #running = new Map<string, Running>();
+  readonly #running = new Map<string, Conversation>();
 
   constructor(context: ContainerContext) {
     this.#context = context;
   }
 
   paths(id: string): StatePaths {
+    const directory = this.#context.records.directory(id);
     return {
       runDir: join(this.#context.store.runRoot, 'c', id.slice(0, 12)),
-      exitFiles: [this.#volatile(id), this.#context.records.directory(id)].map(path => join(path, 'exit.json')),
-      removing: join(this.#context.records.directory(id), 'removing'),
-      intent: join(this.#context.records.directory(id), 'intent.json'),
+      exitFiles: [this.#volatile(id), directory].map(path => join(path, 'exit.json')),
+      removing: join(directory, 'removing'),
+      intent: join(directory, 'intent.json'),
     };
   }
 
@@ -53,7 +57,10 @@ export class Live {
 
   state(id: string): State {
     const known = this.#running.get(id);
-    if (known === undefined) return readState(this.paths(id));
+    // Whether it is being removed, only the file tells; there is none of a container that runs well.
+    if (known === undefined || known.isLeaving) return readState(this.paths(id));
+    const { current, last } = known.monitored;
+    if (current === undefined && last !== undefined) return { name: 'restarting', ended: last };
     return { name: isFrozen(known.started) ? 'paused' : 'running', started: known.started };
   }
 
@@ -62,21 +69,36 @@ export class Live {
     return isUp(this.state(id));
   }
 
+  /** What the user last asked for, where that is remembered. */
+  intent(id: string): Intent | undefined {
+    return readIntent(this.paths(id));
+  }
+
+  /** Remembers over a reboot what the user asked for. Synced only where something depends on it. */
+  remember(record: ContainerRecord, intent: Intent): void {
+    const paths = this.paths(record.id);
+    if (record.lifetime !== 'detached' || readIntent(paths)?.stopped === intent.stopped) return;
+    writeFileAtomic(paths.intent, JSON.stringify(intent), { durable: record.config.restart !== undefined });
+  }
+
   /** From the moment it runs until its end has been told. */
-  add(record: ContainerRecord, running: Running, options: { readonly own: boolean }): void {
-    const { id } = record;
-    this.#running.set(id, running);
-    // The one who started it tells of its end, in the journal too; several may have joined.
-    if (!options.own) {
-      void running.monitored.exited.then(() => {
-        if (this.#running.get(id) === running) this.#running.delete(id);
-      });
-      return;
-    }
-    void running.monitored.exited.then(ended => {
-      if (this.#running.get(id) === running) this.#running.delete(id);
-      this.#context.emit('container:exit', { ...eventOf(record, ended?.finishedAt), status: statusOf(ended) });
+  add(record: Pick<ContainerRecord, 'id'>, running: Running): void {
+    const conversation = new Conversation(running);
+    this.#running.set(record.id, conversation);
+    void running.monitored.exited.then(() => {
+      if (this.#running.get(record.id) === conversation) this.#running.delete(record.id);
     });
+  }
+
+  /** As {@link Live.isUp}, but whatever is known from conversations: only what is there counts. */
+  isSeenUp(id: string): boolean {
+    return isUp(readState(this.paths(id)));
+  }
+
+  /** It is being removed: from now on the file tells. */
+  leave(id: string): void {
+    const known = this.#running.get(id);
+    if (known !== undefined) known.isLeaving = true;
   }
 
   /** The conversation, if this process has one. */
@@ -85,20 +107,17 @@ export class Live {
   }
 
   /**
-   * The conversation with a running container.
+   * The conversation with a container in which something can be done now.
    *
-   * @throws {@link InvalidStateError} when it does not run.
+   * @throws {@link InvalidStateError} when its state does not allow the operation.
    */
-  async require(record: ContainerRecord, call: string): Promise<Running> {
+  async require(record: ContainerRecord, call: string, operation: Operation = 'exec'): Promise<Running> {
+    permit(operation, this.state(record.id), { call, ref: record.name });
     const running = await this.join(record);
     if (running !== undefined) return running;
-    throw new InvalidStateError({
-      call,
-      kind: 'container',
-      ref: record.name,
-      state: this.state(record.id).name,
-      expected: ['running'],
-    });
+    // It ended between the look and the call.
+    const state = this.state(record.id).name;
+    throw new InvalidStateError({ call, kind: 'container', ref: record.name, state, expected: ['running'] });
   }
 
   /** A conversation of one's own with a monitor; `undefined` when it is gone. */
@@ -106,21 +125,25 @@ export class Live {
     return joinMonitor(this.#context.helper, join(this.paths(id).runDir, 'monitor.sock'));
   }
 
+  /** The conversation with a container that is up: also when it stands still, or is about to be started again. */
   async join(record: ContainerRecord): Promise<Running | undefined> {
     const known = this.#running.get(record.id);
     if (known !== undefined) return known;
-    const state = this.state(record.id);
-    if (state.name !== 'running') return undefined;
-    const monitored = await this.visit(record.id);
+    // Before the look at the state: what changes after it is told.
+    const monitored = this.isUp(record.id) ? await this.visit(record.id) : undefined;
     if (monitored === undefined) return undefined;
     const other = this.#running.get(record.id);
-    if (other !== undefined) {
+    const state = readState(this.paths(record.id));
+    if (other !== undefined || !isUp(state)) {
       monitored.connection.destroy();
       return other;
     }
-    const running = { monitored, started: state.started };
-    this.add(record, running, { own: false });
-    return running;
+    const started = 'started' in state ? state.started : undefined;
+    if (state.name === 'restarting') monitored.last ??= state.ended;
+    else monitored.current ??= started;
+    const running = { monitored, started: started ?? UNKNOWN };
+    this.add(record, running);
+    return this.#running.get(record.id);
   }
 
   /** Hangs up where nothing depends on it. A container with lifetime `process` needs the conversation: it is its life. */
@@ -132,9 +155,27 @@ export class Live {
   }
 }
 
-/** How it ended, as users see it. One whose monitor was killed was killed with it. */
-export function statusOf(ended: Ended | undefined): ExitStatus {
-  if (ended === undefined) return { exitCode: undefined, signal: 'SIGKILL', oomKilled: false, durationMs: 0 };
-  const { exitCode, signal, oomKilled, durationMs } = ended;
-  return { exitCode, signal, oomKilled, durationMs };
+/** Of a container that was joined between two runs. */
+const UNKNOWN: Started = {
+  pid: 0,
+  startTime: 0,
+  monitor: 0,
+  monitorStartTime: 0,
+  startedAt: new Date(0),
+  restarts: 0,
+};
+
+class Conversation implements Running {
+  readonly monitored: MonitoredProcess;
+  readonly #first: Started;
+  isLeaving = false;
+
+  constructor({ monitored, started }: Running) {
+    this.monitored = monitored;
+    this.#first = started;
+  }
+
+  get started(): Started {
+    return this.monitored.current ?? this.#first;
+  }
 }

@@ -342,8 +342,16 @@ export interface AttachOptions extends AbortOptions {
   readonly patienceMs?: number;
 }
 
+/**
+ * What `wait` waits for, in Docker's words. `not-running`: it does not run, or its process ends, whether it is started again
+ * or not. `next-exit`: its process ends, from now on. `removed`: nothing is left of it.
+ */
+export type WaitCondition = 'not-running' | 'next-exit' | 'removed';
+
 /** How `stop` goes about it. */
 export interface StopOptions extends AbortOptions {
+  /** What is sent first, by name or number. Default: the container's `stopSignal`. */
+  readonly stopSignal?: NodeJS.Signals | number;
   /** Between the stop signal and SIGKILL, in milliseconds. Default: the container's `stopGraceMs`, `10_000`. */
   readonly graceMs?: number;
 }

@@ -2,11 +2,12 @@ import { Readable, Writable } from 'node:stream';
 
 import { ExitError, type ExitStatus, type ProcessResult } from '../errors.js';
 import type { Connection } from '../host/helper.js';
-import type { MonitoredProcess } from '../runtime/monitor.js';
+import type { Ended, MonitoredProcess } from '../runtime/monitor.js';
 import { signalNumber } from '../runtime/signals.js';
 import type { AbortOptions } from '../types.js';
 import { abortable, onAborted } from '../util/abort.js';
 import type { ExecOptions } from './options.js';
+import { statusOf } from './status.js';
 
 /** Read ahead per stream before the process is held back, in bytes. */
 const READ_AHEAD = 1 << 20;
@@ -40,8 +41,11 @@ export function toProcess(monitored: MonitoredProcess, pid: number, onDispose: O
   const stderr = flow.readable('stderr');
   const stdin = writable(connection);
   // Counted, so that whoever else waits for this process and has heard enough does not let Node end.
-  void monitored.holding(monitored.closed);
-  void monitored.closed.then(() => {
+  void monitored.holding(monitored.firstClosed);
+  // Of a container that is started again, this is the one process; the next has its own.
+  void monitored.firstClosed.then(() => {
+    flow.discard();
+    connection.op('detach');
     stdout.push(null);
     stderr.push(null);
     stdin.destroy();
@@ -58,7 +62,7 @@ export function toProcess(monitored: MonitoredProcess, pid: number, onDispose: O
       connection.op('resize', rows, columns);
     },
     async wait(options: AbortOptions = {}) {
-      return abortable(endOf(monitored), options.signal);
+      return abortable(endOf(monitored.firstExited), options.signal);
     },
     async [Symbol.asyncDispose]() {
       if (onDispose === 'kill') {
@@ -74,11 +78,8 @@ export function toProcess(monitored: MonitoredProcess, pid: number, onDispose: O
 }
 
 /** The status, also of a process whose monitor was killed with it. */
-export async function endOf(monitored: MonitoredProcess): Promise<ExitStatus> {
-  const ended = await monitored.exited;
-  if (ended === undefined) return { exitCode: undefined, signal: 'SIGKILL', oomKilled: false, durationMs: 0 };
-  const { exitCode, signal, oomKilled, durationMs } = ended;
-  return { exitCode, signal, oomKilled, durationMs };
+async function endOf(exited: Promise<Ended | undefined>): Promise<ExitStatus> {
+  return statusOf(await exited);
 }
 
 /**
@@ -102,7 +103,7 @@ export async function collect(
   try {
     await monitored.holding(monitored.started);
     if (options.input !== undefined) feed(connection, options.input);
-    const status = await monitored.holding(endOf(monitored));
+    const status = await monitored.holding(endOf(monitored.exited));
     await monitored.holding(monitored.closed);
     options.signal?.throwIfAborted();
     const result: ProcessResult = {

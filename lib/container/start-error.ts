@@ -1,4 +1,4 @@
-import { type EngineError, LimitError, NotFoundError, StartError } from '../errors.js';
+import { type EngineError, LimitError, NotFoundError, StartError, SyscallError } from '../errors.js';
 import { toSyscallError, type Fact } from '../host/job.js';
 import { explainPublish } from '../network/publish.js';
 import { StartFailure } from '../runtime/monitor.js';
@@ -9,6 +9,15 @@ export interface StartContext {
   /** The container's name. */
   readonly ref: string;
   readonly command: readonly string[];
+}
+
+/** Whether it did not start since another monitor has the container: it runs, or has just ended. */
+export function isClaimed(error: unknown): boolean {
+  return (
+    error instanceof SyscallError &&
+    error.stage === 'monitor' &&
+    (error.syscall === 'flock' || error.errno === 'ENOENT')
+  );
 }
 
 /**

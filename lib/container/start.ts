@@ -9,10 +9,12 @@ import type { AbortOptions } from '../types.js';
 import { Scope } from '../util/scope.js';
 import { findPeers } from './confinement.js';
 import type { ContainerContext } from './context.js';
+import { keepingOps } from './keep.js';
 import type { Live } from './live.js';
 import { startNetwork } from './network.js';
+import { tellNews } from './news.js';
 import { readNetwork, writeNetwork, type NetworkState } from './network-state.js';
-import { eventOf, type ContainerRecord } from './record.js';
+import type { ContainerRecord } from './record.js';
 import { buildSpec } from './spec.js';
 import { explainStart } from './start-error.js';
 
@@ -59,10 +61,13 @@ export class Starter {
       peers,
       logPath: logPath(this.#context, record),
     });
+    const { cgroups } = spec;
+    const keeping = keepingOps(this.#context, record, { cgroups, directory, call });
     rmSync(exitFile, { force: true });
+    if (record.lifetime === 'detached') this.#live.remember(record, { stopped: false });
     mkdirSync(join(runDir, '..'), { recursive: true, mode: 0o700 });
     const monitored = new MonitoredProcess(
-      await helper.send(containerPlan(spec), { outlives: record.lifetime === 'process' }),
+      await helper.send(containerPlan(spec, keeping), { outlives: record.lifetime === 'process' }),
     );
     scope.keep();
     void monitored.closed.then(() => network.release());
@@ -79,16 +84,27 @@ export class Starter {
     return { monitored, ready };
   }
 
+  /** Listens at once: it may start, end and start again before anybody's promise is kept. */
   async #announce(
     record: ContainerRecord,
     monitored: MonitoredProcess,
     network: NetworkState,
     runDir: string,
   ): Promise<void> {
-    const started = await monitored.holding(monitored.started);
-    if (network.endpoints.length > 0 || network.ports.length > 0) writeNetwork(runDir, network);
-    this.#live.add(record, { monitored, started }, { own: true });
-    this.#context.emit('container:start', { ...eventOf(record, started.startedAt), pid: started.pid });
+    let failure: unknown;
+    tellNews(this.#context, record, monitored, {
+      onStart: started => {
+        try {
+          if (network.endpoints.length > 0 || network.ports.length > 0) writeNetwork(runDir, network);
+        } catch (error) {
+          failure = error;
+        }
+        this.#live.add(record, { monitored, started });
+      },
+      isUp: () => this.#live.isSeenUp(record.id),
+    });
+    await monitored.holding(monitored.started);
+    if (failure !== undefined) throw failure;
   }
 
   /** What it has of the network while it runs. */

@@ -40,11 +40,20 @@ export class MonitoredProcess {
   readonly connection: Connection;
   /** Rejects with a {@link StartFailure}. */
   readonly started: Promise<Started>;
-  /** `undefined` when the conversation broke off without a word: the monitor was killed. */
+  /** It has ended for good. `undefined` when the conversation broke off without a word: the monitor was killed. */
   readonly exited: Promise<Ended | undefined>;
+  /** The process that ran when this conversation began has ended; another may follow it. */
+  readonly firstExited: Promise<Ended | undefined>;
+  /** All that it wrote was read, too. */
+  readonly firstClosed: Promise<void>;
   /** All was said and cleaned up. */
   readonly closed: Promise<void>;
+  /** The process that runs now; `undefined` before the first fact of it, and between two. */
+  current: Started | undefined;
+  /** How the last one ended. */
+  last: Ended | undefined;
   #waiting = 0;
+  #next: { readonly promise: Promise<Ended | undefined>; readonly resolve: (ended: Ended | undefined) => void };
 
   constructor(connection: Connection) {
     this.connection = connection;
@@ -57,10 +66,24 @@ export class MonitoredProcess {
     });
     this.started.catch(() => {}); // It has its own reader, who may come later.
     this.exited = new Promise(resolve => (end = resolve));
+    this.#next = deferred();
+    this.firstExited = this.#next.promise;
+    const tell = (ended: Ended | undefined): void => {
+      this.current = undefined;
+      this.last = ended ?? this.last;
+      const { resolve } = this.#next;
+      this.#next = deferred();
+      resolve(ended);
+      if (ended?.restartInMs === undefined) end(ended);
+    };
     connection.on('fact', fact => {
-      if (fact.fact === 'started') begin(toStarted(fact));
-      else if (fact.fact === 'exit') end(toEnded(fact));
-      else if (fact.fact === 'error') refuse(new StartFailure(fact));
+      if (fact.fact === 'started') begin((this.current = toStarted(fact)));
+      else if (fact.fact === 'exit') tell(toEnded(fact));
+      // It was to be started again, and then was not.
+      else if (fact.fact === 'over') {
+        this.#next.resolve(this.last);
+        end(this.last);
+      } else if (fact.fact === 'error') refuse(new StartFailure(fact));
     });
     this.closed = new Promise(resolve => {
       connection.on('close', () => {
@@ -73,11 +96,20 @@ export class MonitoredProcess {
             path: 'the monitor ended without a word',
           }),
         );
-        end(undefined);
+        tell(undefined);
         resolve();
       });
     });
+    this.firstClosed = Promise.race([
+      this.closed,
+      this.firstExited.then(async ended => (ended?.restartInMs === undefined ? this.closed : undefined)),
+    ]);
     connection.hold(false);
+  }
+
+  /** The next end of a process of it, whether another follows or not. */
+  async nextExit(): Promise<Ended | undefined> {
+    return this.connection.closed ? this.last : this.#next.promise;
   }
 
   /** Waits with Node kept alive; a container that nobody waits for does not. */
@@ -89,6 +121,15 @@ export class MonitoredProcess {
       if (--this.#waiting === 0) this.connection.hold(false);
     }
   }
+}
+
+function deferred(): {
+  readonly promise: Promise<Ended | undefined>;
+  readonly resolve: (ended: Ended | undefined) => void;
+} {
+  let resolve: (ended: Ended | undefined) => void = () => {};
+  const promise = new Promise<Ended | undefined>(done => (resolve = done));
+  return { promise, resolve };
 }
 
 /** Joins the conversation of a container that somebody else started. `undefined` when its monitor is gone. */

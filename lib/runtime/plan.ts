@@ -1,9 +1,13 @@
 import { Plan } from '../host/plan.js';
 import { SECCOMP_FLAGS } from './seccomp.js';
-import type { ContainerSpec, IdRange, MountSpec, NamespaceKind, ProcessSpec } from './spec.js';
+import type { ContainerSpec, IdRange, MountSpec, NamespaceKind, Op, ProcessSpec } from './spec.js';
 
-/** The plan for `unshare`: everything that the monitor and the container's first process do, in order. */
-export function containerPlan(spec: ContainerSpec): Plan {
+/**
+ * The plan for `unshare`: everything that the monitor and the container's first process do, in order.
+ *
+ * @param keeping - `journal`, `restart`, `health` …: what the monitor does while the container runs, and after.
+ */
+export function containerPlan(spec: ContainerSpec, keeping: readonly Op[] = []): Plan {
   const plan = new Plan()
     .op('mode', 'unshare')
     .op('lifetime', spec.lifetime)
@@ -14,6 +18,7 @@ export function containerPlan(spec: ContainerSpec): Plan {
     plan.op('log', path, maxBytes, maxFiles, driver, compress ? 1 : 0, attributes);
   }
   if (spec.attach) plan.op('attach');
+  for (const [name, ...fields] of keeping) plan.op(name, ...fields);
   addCgroups(plan, spec);
   addNamespaces(plan, spec);
   addRoot(plan, spec);
@@ -38,6 +43,15 @@ export function execPlan(target: Target, process: ProcessSpec): Plan {
   if (target.cgroupJoin.length > 0) plan.op('cg-join', ...target.cgroupJoin);
   if (target.namespaces.includes('pid')) plan.op('pid-namespace');
   plan.op('namespaces', ...target.namespaces.filter(kind => kind !== 'pid'));
+  addProcess(plan, process);
+  return plan;
+}
+
+/** The plan of a health check, which the monitor carries out again and again. */
+export function probePlan(namespaces: Target['namespaces'], cgroupJoin: readonly string[], process: ProcessSpec): Plan {
+  const plan = new Plan();
+  if (cgroupJoin.length > 0) plan.op('cg-join', ...cgroupJoin);
+  plan.op('namespaces', ...namespaces);
   addProcess(plan, process);
   return plan;
 }

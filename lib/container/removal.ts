@@ -1,0 +1,113 @@
+import { InvalidStateError } from '../errors.js';
+import { cgroupProcesses, killAll } from '../host/cgroups-control.js';
+import type { CgroupPlan } from '../host/cgroups-plan.js';
+import { removeCgroups } from '../host/cgroups-remove.js';
+import { formatOwner, self } from '../store/owner.js';
+import type { AbortOptions } from '../types.js';
+import { sleep } from '../util/abort.js';
+import { writeFileAtomic } from '../util/files.js';
+import type { ContainerContext } from './context.js';
+import type { Live, Running } from './live.js';
+import { permit } from './operations.js';
+import { eventOf, type ContainerRecord } from './record.js';
+import { cgroupsOf } from './spec.js';
+import { processStartTime } from './state.js';
+
+/** After SIGKILL, for the monitor to tell of the end; and then for all else that can be killed to be gone. */
+const PATIENCE_MS = 2_500;
+
+/** Takes containers away. */
+export class Removal {
+  readonly #context: ContainerContext;
+  readonly #live: Live;
+
+  constructor(context: ContainerContext, live: Live) {
+    this.#context = context;
+    this.#live = live;
+  }
+
+  /**
+   * Removes a container, and with `force` kills it first. While that takes time its state is `removing`; when it fails,
+   * `dead`.
+   */
+  async remove(
+    record: ContainerRecord,
+    options: AbortOptions & { readonly force?: boolean; readonly keepVolumes?: boolean } = {},
+  ): Promise<void> {
+    options.signal?.throwIfAborted();
+    const call = 'container.remove';
+    permit(options.force === true ? 'removeForced' : 'remove', this.#live.state(record.id), { call, ref: record.name });
+    try {
+      const running = await this.#live.join(record);
+      if (running !== undefined) await this.#kill(record, running, call);
+      await this.erase(record, options);
+    } catch (error) {
+      this.#mark(record, { failed: true });
+      throw error;
+    }
+  }
+
+  /** Takes away what a container that does not run has on disk. */
+  async erase(
+    record: ContainerRecord,
+    { keepVolumes = false }: { readonly keepVolumes?: boolean } = {},
+  ): Promise<void> {
+    const { records, volumes } = this.#context;
+    const state = this.#live.state(record.id);
+    if (state.name === 'dead' || state.name === 'removing' || (state.name === 'exited' && state.ended === undefined)) {
+      // Its monitor was killed, which would have done this.
+      await removeCgroups(cgroupsOf(this.#context, record, 'container.remove')?.remove ?? []);
+    }
+    this.#live.erase(record.id);
+    // Perhaps it was renamed since, or its renaming was not finished.
+    const { name, spareName = name } = records.get(record.id) ?? record;
+    if (!records.delete(record.id, [...new Set([name, spareName])])) return;
+    if (!keepVolumes) for (const volume of record.anonymousVolumes) await volumes.discard(volume);
+    this.#context.emit('container:remove', eventOf({ ...record, name }));
+  }
+
+  /** Nothing can withstand SIGKILL but what a debugger holds, or the kernel itself. Either way it is known within ten seconds. */
+  async #kill(record: ContainerRecord, { monitored, started }: Running, call: string): Promise<void> {
+    this.#mark(record, {});
+    this.#live.leave(record.id);
+    monitored.connection.op('kill', 9, 1);
+    // Somebody may have stopped reading its output, and then would never hear of its end.
+    monitored.connection.resume();
+    const over = monitored.holding(monitored.closed);
+    if (await within(PATIENCE_MS, over)) return;
+    const plan = cgroupsOf(this.#context, record, call);
+    if (plan !== undefined) await killAll(plan, { signal: AbortSignal.timeout(PATIENCE_MS) }).catch(() => {});
+    if (await within(PATIENCE_MS, over)) return;
+    // It is not the container that withstands, then, but its monitor.
+    if (processStartTime(started.monitor) === started.monitorStartTime) process.kill(started.monitor, 'SIGKILL');
+    if ((await within(PATIENCE_MS, over)) && (await within(PATIENCE_MS, empty(plan)))) return;
+    throw new InvalidStateError({
+      call,
+      kind: 'container',
+      ref: record.name,
+      state: `still running after SIGKILL (${plan === undefined ? `pid ${started.pid}` : `pids ${cgroupProcesses(plan).join(', ')}`})`,
+      expected: ['exited'],
+      remedy:
+        'A debugger holds it, or a system call that cannot be interrupted: /proc/PID/status says TracerPid and State',
+    });
+  }
+
+  #mark(record: ContainerRecord, mark: { readonly failed?: true }): void {
+    if (!this.#context.records.has(record.id)) return;
+    const text = JSON.stringify({ owner: formatOwner(self()), ...mark });
+    writeFileAtomic(this.#live.paths(record.id).removing, text, { durable: false });
+  }
+}
+
+async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController();
+  try {
+    return await Promise.race([promise.then(() => true), sleep(ms, timer.signal).then(() => false)]);
+  } finally {
+    timer.abort();
+  }
+}
+
+async function empty(plan: CgroupPlan | undefined): Promise<void> {
+  while (plan !== undefined && cgroupProcesses(plan).length > 0) await sleep(10);
+}
