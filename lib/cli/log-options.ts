@@ -1,4 +1,3 @@
-import type { LogConfig } from '../container/log-config.js';
 import type { LogAttributes, LogOptionsOnCreate, LogRotation } from '../container/options.js';
 import { UsageError } from './usage-error.js';
 
@@ -27,24 +26,6 @@ export function toLogOptions(
         `error looking up logging plugin ${driver}: plugin ${JSON.stringify(driver)} not found: there are json-file, local and none`,
       );
   }
-}
-
-/** The same as `docker inspect` shows it. */
-export function toLogConfig(log: LogConfig): { Type: string; Config: Record<string, string> } {
-  if (log.driver === 'none' || log.driver === 'stream') return { Type: log.driver, Config: {} };
-  const { maxBytes, maxFiles, compress, attributes: kept = {} } = log;
-  const shown: Record<string, string | undefined> = {
-    'max-size': maxBytes === 0 ? undefined : String(maxBytes),
-    'max-file': maxFiles === 1 ? undefined : String(maxFiles),
-    compress: compress ? 'true' : undefined,
-    labels: kept.labels?.join(','),
-    'labels-regex': kept.labelsPattern,
-    env: kept.env?.join(','),
-    'env-regex': kept.envPattern,
-    tag: kept.tag,
-  };
-  const entries = Object.entries(shown).filter((entry): entry is [string, string] => entry[1] !== undefined);
-  return { Type: log.driver, Config: Object.fromEntries(entries) };
 }
 
 function checkKeys(given: ReadonlyMap<string, string>, known: readonly string[], whose: string): void {

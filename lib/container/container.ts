@@ -273,6 +273,19 @@ export class Container {
   }
 
   /**
+   * The same in the words of Docker: what `GET /containers/{id}/json` answers, and `docker inspect` prints.
+   *
+   * @param options.size - Counts what it has written as well. Default `false`.
+   * @throws {@link NotFoundError} when it was removed.
+   */
+  async inspectDocker(
+    options: AbortOptions & { readonly size?: boolean } = {},
+  ): Promise<Readonly<Record<string, unknown>>> {
+    options.signal?.throwIfAborted();
+    return this.#home.inspectDocker(this.#record('container.inspectDocker'), options);
+  }
+
+  /**
    * What it uses now: processor, memory, network, disks, processes. One that does not run uses nothing.
    *
    * @param options.intervalMs - Measures `cpu.percent` over so long. Default 0: since it was started, at once.

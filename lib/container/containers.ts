@@ -152,10 +152,19 @@ export class Containers {
   }
 
   /** What is known of one that was selected. @internal */
-  describe({ record, state }: Candidate): ContainerInfo {
+  describe({ record, state }: Pick<Candidate, 'record' | 'state'>): ContainerInfo {
     const now = state();
     const { endpoints, ports } = isUp(now) ? this.#starter.network(record) : { endpoints: [], ports: [] };
     return inspectRecord(record, now, endpoints, ports, this.health(record));
+  }
+
+  /** @internal */
+  async inspectDocker(
+    record: ContainerRecord,
+    options: AbortOptions & { readonly size?: boolean },
+  ): Promise<Record<string, unknown>> {
+    const { inspectDocker } = await import('./docker.js');
+    return inspectDocker(this, this.#context, record, options);
   }
 
   /** What a container has written, in bytes. @internal */

@@ -48,6 +48,7 @@ export async function createRecord(
     ...(options.autoRemove === true ? { autoRemove: true } : {}),
     owner: formatOwner(self()),
     anonymousVolumes: anonymous,
+    ...(options.asked === undefined ? {} : { asked: options.asked }),
     config: { ...config, mounts },
   };
   // One that ends with this process need not survive a power cut.

@@ -5,6 +5,7 @@ import type { PullPolicy } from '../image/options.js';
 import type { PortMapping } from '../network/ports.js';
 import type { AbortOptions, Labels, PlatformString, Resources } from '../types.js';
 import type { Mount } from '../volume/mount.js';
+import type { Asked } from './asked.js';
 
 /** What a process is run with. Omitted fields come from the image. */
 export interface ProcessOptions {
@@ -287,6 +288,8 @@ export interface CreateContainerOptions extends ProcessOptions, AbortOptions {
   readonly lifetime?: 'process' | 'detached';
   /** Whether it is removed when it has ended: by the next engine that opens the store. @defaultValue `false` */
   readonly autoRemove?: boolean;
+  /** How a command line put it, for `docker inspect`'s words. @internal */
+  readonly asked?: Asked;
   /** Which of a tag's platforms. Default: the host's. */
   readonly platform?: PlatformString;
   /** When to ask the registry. @defaultValue `'missing'` */

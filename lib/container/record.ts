@@ -1,3 +1,4 @@
+import type { Asked } from './asked.js';
 import type { PortSpec } from '../network/ports.js';
 import type { ContainerEventBase, Digest, Labels, Resources } from '../types.js';
 import type { SettledMount } from '../volume/mounts.js';
@@ -127,5 +128,7 @@ export interface ContainerRecord {
   readonly owner: string;
   /** Volumes without a name that were made for it and go with it. */
   readonly anonymousVolumes: readonly string[];
+  /** What does not follow from `config`, and has no effect. */
+  readonly asked?: Asked;
   readonly config: ContainerConfig;
 }

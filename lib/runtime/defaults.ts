@@ -51,20 +51,20 @@ export const readOnlyPaths: readonly string[] = [
   '/proc/sysrq-trigger',
 ];
 
-// The last group came with advisories: interrupts and thermal_throttle tell one container what another types
+// In Docker's order. Some came with advisories: interrupts and thermal_throttle tell one container what another types
 // (GHSA-6fw5-f8r9-fgfm), powercap what it computes (GHSA-jq35-85cj-fj4p).
 const alwaysMasked: readonly string[] = [
-  '/proc/acpi',
   '/proc/asound',
+  '/proc/acpi',
+  '/proc/interrupts',
   '/proc/kcore',
   '/proc/keys',
   '/proc/latency_stats',
-  '/proc/sched_debug',
-  '/proc/scsi',
   '/proc/timer_list',
   '/proc/timer_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
   '/sys/firmware',
-  '/proc/interrupts',
   '/sys/devices/virtual/powercap',
 ];
 

@@ -181,6 +181,7 @@ export const port = command({
 
 export const inspectFlags = {
   format: text("Format output: 'json' or a Go template", 'f'),
+  size: toggle('Display total file sizes if the type is container', 's'),
   type: text('Only inspect objects of the given type: container, image, network or volume'),
 };
 
@@ -193,19 +194,30 @@ export const inspect = command({
 });
 
 export const inspectOneKindFlags = { format: inspectFlags.format };
+const inspectContainerFlags = { format: inspectFlags.format, size: inspectFlags.size };
 
 /** `image inspect` and its like. */
 export function inspectOf(
-  kind: 'container' | 'image' | 'network' | 'volume',
+  kind: 'image' | 'network' | 'volume',
 ): ReturnType<typeof command<typeof inspectOneKindFlags>> {
   return command({
     synopsis: `[OPTIONS] ${kind.toUpperCase()} [${kind.toUpperCase()}...]`,
     summary: `Display detailed information on one or more ${kind}s`,
     flags: inspectOneKindFlags,
     arity: atLeast(1),
-    run: async call => (await import('../verbs/inspect.js')).inspect({ ...call, flags: { ...call.flags, type: kind } }),
+    run: async call =>
+      (await import('../verbs/inspect.js')).inspect({ ...call, flags: { size: false, ...call.flags, type: kind } }),
   });
 }
+
+const inspectContainer = command({
+  synopsis: '[OPTIONS] CONTAINER [CONTAINER...]',
+  summary: 'Display detailed information on one or more containers',
+  flags: inspectContainerFlags,
+  arity: atLeast(1),
+  run: async call =>
+    (await import('../verbs/inspect.js')).inspect({ ...call, flags: { ...call.flags, type: 'container' } }),
+});
 
 export const pruneFlags = {
   filter: parsedList('filter', 'Provide filter values (e.g. "until=<timestamp>", "label=<key>=<value>")', parseFilter),
@@ -227,7 +239,7 @@ export const container: Group = {
     attach,
     create,
     exec,
-    inspect: inspectOf('container'),
+    inspect: inspectContainer,
     kill,
     logs,
     ls: ps,

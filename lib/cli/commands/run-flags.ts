@@ -12,6 +12,14 @@ import { parseMount, parseTmpfs, parseVolume, parseVolumesFrom } from '../mounts
 import { checkEnv, checkLabel, parseHost, parsePair } from '../pairs.js';
 import { parseBytes, parseDecimal, parseSwap } from '../units.js';
 
+/** Checks a notation now, and keeps it as it was written: it is told back by `inspect`. */
+function checked(parse: (text: string) => unknown): (text: string) => string {
+  return text => {
+    parse(text);
+    return text;
+  };
+}
+
 /** What a container is made of. */
 export const createFlags = {
   'add-host': parsedList('list', 'Add a custom host-to-IP mapping (host:ip)', parseHost),
@@ -86,14 +94,14 @@ export const createFlags = {
   'stop-signal': text('Signal to stop the container'),
   'stop-timeout': integer('Timeout (in seconds) to stop a container'),
   sysctl: parsedList('map', 'Sysctl options', pair => checkSysctl(parsePair(pair))),
-  tmpfs: parsedList('list', 'Mount a tmpfs directory', parseTmpfs),
+  tmpfs: list('Mount a tmpfs directory', undefined, checked(parseTmpfs)),
   tty: toggle('Allocate a pseudo-TTY', 't'),
   ulimit: parsedList('ulimit', 'Ulimit options', parseUlimit),
   user: text('Username or UID (format: <name|uid>[:<group|gid>])', 'u'),
   userns: text('User namespace to use'),
   uts: text('UTS namespace to use'),
-  volume: parsedList('list', 'Bind mount a volume', parseVolume, 'v'),
-  'volumes-from': parsedList('list', 'Mount volumes from the specified container(s)', parseVolumesFrom),
+  volume: list('Bind mount a volume', 'v', checked(parseVolume)),
+  'volumes-from': list('Mount volumes from the specified container(s)', undefined, checked(parseVolumesFrom)),
   workdir: text('Working directory inside the container', 'w'),
 };
 

@@ -3,14 +3,13 @@ import type { NetworkInfo } from '../../network/network.js';
 import type { VolumeInfo } from '../../volume/volume.js';
 import type { Invocation } from '../command.js';
 import type { inspectFlags } from '../commands/container.js';
-import { toDockerContainer } from '../docker-container.js';
 import type { Values } from '../flags.js';
 import { complain, print, withEngine, type Session } from '../session.js';
 import { Template } from '../template.js';
 import { UsageError } from '../usage-error.js';
 
 type Kind = 'container' | 'image' | 'network' | 'volume';
-type Look = (session: Session, ref: string) => Promise<object>;
+type Look = (session: Session, ref: string, size: boolean) => Promise<object>;
 
 const kinds: Readonly<Record<Kind, Look>> = { container, image, network, volume };
 
@@ -23,7 +22,7 @@ export async function inspect({ globals, flags, args }: Invocation<typeof inspec
     let exitCode = 0;
     for (const ref of args) {
       try {
-        const object = await look(session, asked, ref);
+        const object = await look(session, asked, ref, flags.size);
         found.push(object);
         if (template !== undefined) print(template.render(object));
       } catch (error) {
@@ -43,11 +42,11 @@ function kindsOf({ type }: Values<typeof inspectFlags>): Kind[] {
   return [type as Kind];
 }
 
-async function look(session: Session, asked: readonly Kind[], ref: string): Promise<object> {
+async function look(session: Session, asked: readonly Kind[], ref: string, size: boolean): Promise<object> {
   let missing: unknown;
   for (const kind of asked) {
     try {
-      return await kinds[kind](session, ref);
+      return await kinds[kind](session, ref, size);
     } catch (error) {
       const code = errorCode(error);
       // A name that one kind of thing cannot have is no reason not to ask the next.
@@ -58,15 +57,8 @@ async function look(session: Session, asked: readonly Kind[], ref: string): Prom
   throw asked.length > 1 ? new UsageError(`No such object: ${ref}`, 1) : missing;
 }
 
-async function container({ engine, signal }: Session, ref: string): Promise<object> {
-  const found = await engine.containers.get(ref, { signal });
-  const record = engine.containers.record(found.id, 'container.inspect');
-  return toDockerContainer({
-    info: await found.inspect({ signal }),
-    record,
-    logPath: engine.containers.logPath(record),
-    volumePath: name => engine.volumes.path(name),
-  });
+async function container({ engine, signal }: Session, ref: string, size: boolean): Promise<object> {
+  return (await engine.containers.get(ref, { signal })).inspectDocker({ signal, size });
 }
 
 async function image({ engine, signal }: Session, ref: string): Promise<object> {

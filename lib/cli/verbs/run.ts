@@ -27,14 +27,18 @@ export async function run({ globals, flags, args }: Invocation<typeof runFlags>)
     const options = await prepare(session, flags, args);
     return flags.detach
       ? runDetached(session, flags, options)
-      : runAttached(session, flags, { ...options, stdin: streams.stdin });
+      : runAttached(session, flags, { ...attachedTo(options, streams), stdin: streams.stdin });
   });
 }
 
 /** `create`. */
 export async function create({ globals, flags, args }: Invocation<typeof createFlags>): Promise<number> {
   return withEngine(globals, async session => {
-    const options = await prepare(session, flags, args);
+    const options = attachedTo(await prepare(session, flags, args), {
+      stdin: flags.interactive,
+      stdout: true,
+      stderr: true,
+    });
     const { id } = await session.engine.containers.create({
       ...options,
       lifetime: 'detached',
@@ -90,6 +94,15 @@ async function runAttached(session: Session, flags: RunFlags, options: ImageOpti
   } finally {
     if (flags.rm) await engine.containers.remove(record, { force: true });
   }
+}
+
+/** Written down for `inspect`; to which streams somebody is connected is theirs to say anew each time. */
+function attachedTo(
+  options: ImageOptions,
+  streams: { readonly stdin: boolean; readonly stdout: boolean; readonly stderr: boolean },
+): ImageOptions {
+  const attach = (['stdin', 'stdout', 'stderr'] as const).filter(name => streams[name]);
+  return { ...options, asked: { ...options.asked, attach } };
 }
 
 /** Which streams are wanted: all but standard input, which `--interactive` asks for, or those that are named. */
