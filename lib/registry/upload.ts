@@ -152,7 +152,9 @@ class Upload {
         const wait = this.#mayGoOn(error) ? waitBefore(retry, attempt++) : undefined;
         if (wait === undefined) throw error;
         await sleep(wait, signal);
-        const there = await this.#status(session);
+        // Of nothing and of one byte registries say the same, `0-0`: who was wrong about that begins anew.
+        const lost = at === 0 && (error as Partial<RegistryError>).status === 416;
+        const there = lost ? undefined : await this.#status(session);
         [session, at] =
           there === undefined ? [await begin(this.#uploads), 0] : [{ ...session, url: there.url }, there.at];
       }
@@ -197,7 +199,6 @@ class Upload {
     const last = /^(?:bytes=)?0-(\d+)$/.exec(response.header('range') ?? '')?.[1];
     if (last === undefined) return undefined;
     const url = response.header('location') === undefined ? session.url : uploadLocation(response, this.#uploads);
-    // Of one byte and of none registries say the same; another first byte is then one too many, and refused.
     const at = last === '0' ? 0 : Number(last) + 1;
     return at > this.#descriptor.size ? undefined : { url, at };
   }
