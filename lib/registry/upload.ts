@@ -6,7 +6,7 @@ import { digester, isDigest, sha256, algorithmOf } from '../oci/digest.js';
 import { sleep } from '../util/abort.js';
 
 import type { RegistryRequest } from './client.js';
-import { waitBefore, type RetryPolicy } from './retry.js';
+import { isTransientStatus, waitBefore, type RetryPolicy } from './retry.js';
 import { isTransient, type Response } from './transport.js';
 
 /**
@@ -187,7 +187,8 @@ class Upload {
   /** A chunk that does not follow on what is there is one that was sent twice: 416, and then it is asked what is there. */
   #mayGoOn(error: unknown): boolean {
     if (this.#content instanceof Readable) return false;
-    return isTransient(error) || (error as Partial<RegistryError>).status === 416;
+    const { status = 0 } = error as Partial<RegistryError>;
+    return isTransient(error) || isTransientStatus(status) || status === 416;
   }
 
   /** How far it got; `undefined` when the registry knows nothing of it any more. */
