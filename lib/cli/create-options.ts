@@ -9,7 +9,6 @@ import { toLogOptions } from './log-options.js';
 import { checkLabel, toPair } from './pairs.js';
 import { modes } from './isolation-options.js';
 import { securityOptions } from './security-options.js';
-import { askedFor } from './asked.js';
 import { parseTmpfs, parseVolume, parseVolumesFrom } from './mounts.js';
 import { readEnvironment } from './env-file.js';
 import { networkOptions } from './network-options.js';
@@ -38,8 +37,7 @@ export function toCreateOptions(
     // `--entrypoint ''` takes the image's away.
     entrypoint: flags.entrypoint === undefined ? undefined : flags.entrypoint === '' ? [] : [flags.entrypoint],
     mounts: [...flags.volume.map(parseVolume), ...flags.mount, ...flags.tmpfs.map(parseTmpfs)],
-    volumesFrom: flags['volumes-from'].map(parseVolumesFrom),
-    asked: askedFor(flags),
+    volumesFrom: some(flags['volumes-from'].map(parseVolumesFrom)),
     ...networkOptions(flags),
     resources: resources(flags),
     log: toLogOptions(flags['log-driver'], flags['log-opt']),

@@ -4,6 +4,7 @@ import { toProcess } from '../../container/process.js';
 import type { CreateContainerOptions } from '../../container/options.js';
 import { errorCode } from '../../errors.js';
 import { parseReference } from '../../oci/reference.js';
+import { askedFor } from '../asked.js';
 import type { Invocation } from '../command.js';
 import type { createFlags, runFlags } from '../commands/run-flags.js';
 import { converse, exitCodeOf } from '../converse.js';
@@ -141,6 +142,7 @@ async function prepare(session: Session, flags: CreateFlags, args: readonly stri
   const terminalSize = flags.tty ? currentSize() : undefined;
   return {
     ...toCreateOptions(flags, args),
+    asked: askedFor(flags),
     pull: 'never',
     ...(terminalSize === undefined ? {} : { terminalSize }),
   };
