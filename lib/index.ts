@@ -40,6 +40,8 @@ export type {
   Ulimit,
   UlimitName,
 } from './container/options.js';
+export type { Exec } from './container/exec.js';
+export type { ExecInfo, ExecRequest } from './container/exec-record.js';
 export type { Process } from './container/process.js';
 export { ready, type Condition } from './container/ready.js';
 

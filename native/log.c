@@ -93,7 +93,12 @@ static int log_flush(struct log *log) {
   size_t used = log->used;
   log->used = 0;
   if (log->fd < 0 && log_open(log) < 0) return -1;
-  if (write_all(log->fd, log->buffer, used) < 0) return -1;
+  if (write_all(log->fd, log->buffer, used) < 0) {
+    int saved = errno;
+    (void)!ftruncate(log->fd, log->size); /* Half an entry would spoil the next one. */
+    errno = saved;
+    return -1;
+  }
   log->size += (int64_t)used;
   return 0;
 }

@@ -10,11 +10,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
+#include "exec_record.h"
 #include "launch.h"
 #include "process.h"
 #include "session.h"
@@ -99,6 +102,60 @@ static int merge_outputs(struct session *session, struct stdio *stdio) {
   return stdio->err < 0 ? fail("stdio", "fcntl", "") : 0;
 }
 
+/* A container's processes end with its first one. With a pid namespace of its own the kernel sees to that; else we do. */
+static struct loop_source target_source;
+
+static void on_target(struct loop_source *source, uint32_t events) {
+  (void)events;
+  struct session *session = source->context;
+  loop_remove(&session->loop, source);
+  owner_gone(session);
+}
+
+static int watch_target(struct session *session, const struct plan *plan) {
+  int fd = open_target(plan_find(plan, "target"));
+  if (fd < 0) {
+    owner_gone(session); /* It ended meanwhile. */
+    return 0;
+  }
+  target_source = (struct loop_source){fd, on_target, session};
+  return loop_add(&session->loop, &target_source, EPOLLIN) < 0 ? fail("exec", "epoll_ctl", "target") : 0;
+}
+
+/* Others can join by a socket while it runs, and read how it goes. */
+static int announce(struct session *session, const struct plan *plan) {
+  const struct op *record = plan_find(plan, "exec-record");
+  char body[256], socket[4096];
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  snprintf(body, sizeof body, ",\"pid\":%d,\"startTime\":%lld,\"monitor\":%d,\"monitorStartTime\":%lld,\"startedAtMs\":%lld.%06ld", session->pid,
+           process_start_time(session->pid), getpid(), process_start_time(getpid()), (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec % 1000000);
+  if (record) {
+    snprintf(socket, sizeof socket, "%s.sock", op_text(record, 1));
+    if (session_listen(session, socket) < 0) return -1;
+    exec_record_write(record, body);
+  }
+  fact_json("started", "%s", body + 1);
+  return 0;
+}
+
+static void finish(struct session *session, const struct plan *plan, int64_t begun) {
+  const struct op *record = plan_find(plan, "exec-record");
+  int status = session->exit_status;
+  char body[256], socket[4096];
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  snprintf(body, sizeof body, ",\"exitCode\":%d,\"signal\":%d,\"oomKilled\":false,\"durationMs\":%lld,\"finishedAtMs\":%lld.%06ld",
+           WIFEXITED(status) ? WEXITSTATUS(status) : -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0, (long long)(now_ms() - begun),
+           (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000, now.tv_nsec % 1000000);
+  if (record) {
+    snprintf(socket, sizeof socket, "%s.sock", op_text(record, 1));
+    (void)unlink(socket);
+    exec_record_write(record, body);
+  }
+  fact_json("exit", "%s", body + 1);
+}
+
 int nsenter_main(const struct plan *plan, int connection) {
   static struct session session;
   struct stdio stdio;
@@ -108,12 +165,12 @@ int nsenter_main(const struct plan *plan, int connection) {
   int64_t begun = now_ms();
   if (start(&session, plan, &stdio) < 0) return 1;
   session.owner_gone = owner_gone;
-  fact_json("started", "\"pid\":%d", session.pid);
-  if (session_own(&session, connection, true) < 0) return 1;
+  if (announce(&session, plan) < 0 || watch_target(&session, plan) < 0 || session_own(&session, connection, plan_find(plan, "unattached") == NULL) < 0) {
+    owner_gone(&session);
+    return 1;
+  }
   session_run(&session);
-  int status = session.exit_status;
-  fact_json("exit", "\"exitCode\":%d,\"signal\":%d,\"oomKilled\":false,\"durationMs\":%lld", WIFEXITED(status) ? WEXITSTATUS(status) : -1,
-            WIFSIGNALED(status) ? WTERMSIG(status) : 0, (long long)(now_ms() - begun));
+  finish(&session, plan, begun);
   session_close(&session);
   return 0;
 }

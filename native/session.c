@@ -80,7 +80,12 @@ static void client_interest(struct client *client) {
 static void streams_pause(struct session *session) {
   bool paused = false;
   for (struct client *c = session->clients; c; c = c->next)
-    if (!c->gone && bytes_length(&c->out) > HIGH_WATER) paused = true;
+    if (c->wants_output && !c->gone && bytes_length(&c->out) > HIGH_WATER) {
+      paused = true;
+      if (c->full_since == 0) c->full_since = now_ms();
+    } else {
+      c->full_since = 0;
+    }
   if (paused == session->paused) return;
   session->paused = paused;
   struct loop_source *outputs[] = {&session->out, &session->err};
@@ -128,6 +133,26 @@ static void client_send(struct client *client, const char *data, size_t length) 
   if (bytes_add(&client->out, data, length) < 0) return client_drop(client);
   client_interest(client);
   streams_pause(client->session);
+}
+
+/* One that has tried everybody's patience gets no more; what it was sent before it can still read. Milliseconds until
+ * the next one has, or -1. */
+static int clients_patience(struct session *session) {
+  int64_t now = now_ms(), next = -1;
+  static const char behind[] = "\0\21\0\0\0{\"fact\":\"behind\"}";
+  for (struct client *c = session->clients, *following; session->paused && c; c = following) {
+    following = c->next;
+    if (c->full_since == 0 || c->patience_ms == 0) continue;
+    int64_t left = c->full_since + c->patience_ms - now;
+    if (left > 0) {
+      if (next < 0 || left < next) next = left;
+      continue;
+    }
+    c->wants_output = false;
+    client_send(c, behind, sizeof behind - 1);
+    streams_pause(session);
+  }
+  return (int)next;
 }
 
 static void broadcast(void *context, const char *frame, size_t length) {
@@ -191,6 +216,31 @@ static void stdin_add(struct client *client, const char *data, size_t length) {
 
 /* --- what clients ask for --- */
 
+static void client_frame_to(struct client *client, unsigned type, const char *data, size_t length) {
+  char head[FRAME_HEADER] = {(char)type, (char)length, (char)(length >> 8), (char)(length >> 16), (char)(length >> 24)};
+  client_send(client, head, sizeof head);
+  client_send(client, data, length);
+}
+
+/* attach PATIENCE REPLAY. With REPLAY it is told where in the log what comes now begins; a line that is not over is in none
+ * yet, so its beginning comes first. */
+static void client_attach(struct client *client, const struct op *op) {
+  struct session *session = client->session;
+  client->patience_ms = op_number(op, 1, 0);
+  client->wants_output = true;
+  if (op_number(op, 2, 0) == 0) return;
+  uint64_t identity = 0, offset = 0;
+  char text[128];
+  if (session->log) log_position(session->log, &identity, &offset);
+  int n = snprintf(text, sizeof text, "{\"fact\":\"attached\",\"identity\":\"%llu\",\"offset\":\"%llu\"}", (unsigned long long)identity, (unsigned long long)offset);
+  client_frame_to(client, WIRE_FACT, text, (size_t)n);
+  for (int stream = 0; session->log && stream < 2; stream++) {
+    size_t length;
+    const char *held = log_held(session->log, stream, &length);
+    if (length > 0) client_frame_to(client, stream ? WIRE_STDERR : WIRE_STDOUT, held, length);
+  }
+}
+
 static void client_op(struct client *client, const struct op *op) {
   struct session *session = client->session;
   if (session->on_op(session, op)) return;
@@ -201,7 +251,7 @@ static void client_op(struct client *client, const struct op *op) {
     struct winsize size = {.ws_row = (unsigned short)op_number(op, 1, 24), .ws_col = (unsigned short)op_number(op, 2, 80)};
     (void)ioctl(session->out.fd, TIOCSWINSZ, &size);
   } else if (op_is(op, "attach")) {
-    client->wants_output = true;
+    client_attach(client, op);
   } else if (op_is(op, "detach")) {
     client->wants_output = false;
   } else if (op_is(op, "disown")) {
@@ -304,10 +354,9 @@ static void on_output(struct loop_source *source, uint32_t events) {
     ssize_t n = RETRY_EINTR(read(source->fd, chunk + FRAME_HEADER, CHUNK));
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) return stream_close(session, source); /* 0, or EIO: the last one holding the pty has gone */
-    if (session->log && log_append(session->log, stream, chunk + FRAME_HEADER, (size_t)n) < 0) {
+    if (session->log && log_append(session->log, stream, chunk + FRAME_HEADER, (size_t)n) < 0 && !session->log_failed) {
+      session->log_failed = true; /* Said once. What does not fit on the disk is lost; what comes later may fit again. */
       fail("log", "write", "");
-      log_free(session->log);
-      session->log = NULL;
     }
     chunk[0] = stream ? WIRE_STDERR : WIRE_STDOUT;
     for (int i = 0; i < 4; i++) chunk[1 + i] = (char)((size_t)n >> (8 * i));
@@ -464,6 +513,8 @@ void session_run(struct session *session) {
       timeout = (int)(until - now_ms());
       if (timeout <= 0) break;
     }
+    int patience = clients_patience(session);
+    if (patience >= 0 && (timeout < 0 || patience < timeout)) timeout = patience;
     if (loop_once(&session->loop, timeout) < 0) break;
   }
   stream_close(session, &session->out);

@@ -1,7 +1,8 @@
 /*
  * A running process's standard streams and whoever is connected to them: the loop that the monitor of a container and
- * the parent of an exec share. Output goes to the log first, then to every attached client; a client that does not read
- * holds the process back, as a pipe would.
+ * the parent of an exec share. Output goes to the log first, then to every attached client. A client that does not
+ * read holds the process back: the owner for as long as it likes, as a pipe would; others for as long as they said when
+ * they attached. Then they get no more output, and are told so.
  */
 #ifndef TSC_SESSION_H
 #define TSC_SESSION_H
@@ -28,6 +29,8 @@ struct client {
   struct client *next;
   struct bytes in, out;
   bool owner, wants_output, stopped_reading, finished, gone;
+  int64_t patience_ms; /* for how long it may hold the process back; 0: for ever, as a pipe would */
+  int64_t full_since;  /* 0: it does not */
 };
 
 /* The container's or exec's ends of its streams, made before it is cloned. */
@@ -40,7 +43,7 @@ struct session {
   struct client *clients;
   struct loop_source out, err, in, process, listener;
   struct bytes in_queue;
-  bool in_closing, tty, paused;
+  bool in_closing, tty, paused, log_failed;
   struct log *log;
   pid_t pid;
   int pidfd, exit_status; /* exit_status: as from waitpid */

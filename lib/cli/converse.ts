@@ -4,7 +4,7 @@ import type { Process } from '../container/process.js';
 import type { ExitStatus } from '../errors.js';
 import { signalNumber } from '../runtime/signals.js';
 import { Interrupted } from './session.js';
-import { DetachKeys, rawMode, currentSize } from './terminal.js';
+import { rawMode, currentSize } from './terminal.js';
 
 /** Which streams are connected, and how. */
 export interface Streams {
@@ -15,8 +15,8 @@ export interface Streams {
   readonly tty: boolean;
   /** Signals that this program gets go to the process. */
   readonly proxySignals: boolean;
-  /** What is typed to leave it running; absent where that cannot be. */
-  readonly detachKeys?: Buffer;
+  /** Its standard input ends with ours; else others can still write to it. */
+  readonly endsInput: boolean;
 }
 
 /** How a conversation ended: with the process, or the user left. */
@@ -45,7 +45,8 @@ export async function converse(
     // At once: a signal that comes before it has started is for it as well.
     if (streams.proxySignals) undo.push(proxySignals(inside, started));
     await started;
-    const left = new Promise<'detached'>(resolve => undo.push(...connect(inside, streams, () => resolve('detached'))));
+    undo.push(...connect(inside, streams));
+    const left = inside.detached.then(() => 'detached' as const);
     return await Promise.race([left, ended(inside, drained)]);
   } finally {
     for (const each of undo) each();
@@ -59,7 +60,9 @@ export function exitCodeOf(outcome: Outcome): number {
 }
 
 async function ended(inside: Process, drained: Promise<unknown>): Promise<ExitStatus> {
-  const [status] = await Promise.all([inside.wait(), drained]);
+  const over = Promise.all([inside.wait(), drained]);
+  over.catch(() => {}); // It was left, and nobody waits any more.
+  const [status] = await over;
   return status;
 }
 
@@ -83,11 +86,8 @@ function forward(from: Readable, to: NodeJS.WriteStream | false): Promise<void> 
   });
 }
 
-function connect(inside: Process, streams: Streams, leave: () => void): (() => void)[] {
-  return [
-    ...(streams.tty ? [followSize(inside)] : []),
-    ...(streams.stdin ? [forwardInput(inside, streams, leave)] : []),
-  ];
+function connect(inside: Process, streams: Streams): (() => void)[] {
+  return [...(streams.tty ? [followSize(inside)] : []), ...(streams.stdin ? [forwardInput(inside, streams)] : [])];
 }
 
 function proxySignals(inside: Process, started: Promise<unknown>): () => void {
@@ -113,12 +113,11 @@ function followSize(inside: Process): () => void {
   return () => void process.stdout.off('resize', listener);
 }
 
-function forwardInput(inside: Process, { tty, detachKeys }: Streams, leave: () => void): () => void {
+function forwardInput(inside: Process, { endsInput }: Streams): () => void {
   const { stdin } = process;
   // It may end at any moment, and then its input is nobody's any more.
   inside.stdin.on('error', () => stdin.unpipe());
-  if (tty && detachKeys !== undefined) stdin.pipe(new DetachKeys(detachKeys, leave)).pipe(inside.stdin);
-  else stdin.pipe(inside.stdin);
+  stdin.pipe(inside.stdin, { end: endsInput });
   return () => {
     stdin.unpipe();
     stdin.pause();

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
-import { Transform } from 'node:stream';
 import { isatty } from 'node:tty';
 
+import { parseDetachKeys } from '../container/detach-keys.js';
 import type { TerminalSize } from '../container/options.js';
 import { UsageError } from './usage-error.js';
 
@@ -30,46 +30,17 @@ export function currentSize(): TerminalSize | undefined {
 }
 
 /**
- * Reads a sequence of keys: `ctrl-p,ctrl-q`, `a,b`.
+ * Keys to leave by, as they were asked for: `ctrl-p,ctrl-q`, `a,b`.
  *
  * @throws {@link UsageError}
  */
-export function parseDetachKeys(text = DEFAULT_DETACH_KEYS): Buffer {
-  return Buffer.from(text.split(',').map(key => keyCode(key, text)));
-}
-
-function keyCode(key: string, text: string): number {
-  if (key.length === 1) return key.charCodeAt(0);
-  const [, control] = /^ctrl-([a-z@[\\\]^_])$/i.exec(key) ?? [];
-  if (control === undefined) throw new UsageError(`invalid detach keys (${text}): Unknown character: '${key}'`, 1);
-  return control.toUpperCase().charCodeAt(0) - 64;
-}
-
-/** Passes keys on, but for the sequence that means to leave; keys that only might be its beginning wait for the next. */
-export class DetachKeys extends Transform {
-  readonly #keys: Buffer;
-  readonly #onDetach: () => void;
-  #matched = 0;
-
-  constructor(keys: Buffer, onDetach: () => void) {
-    super();
-    this.#keys = keys;
-    this.#onDetach = onDetach;
-  }
-
-  override _transform(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    for (const byte of chunk) {
-      if (byte === this.#keys[this.#matched]) {
-        if (++this.#matched < this.#keys.length) continue;
-        this.#onDetach();
-        break;
-      }
-      const held = this.#keys.subarray(0, this.#matched);
-      this.#matched = 0;
-      if (held.length > 0) this.push(Buffer.from(held));
-      if (byte === this.#keys[0] && this.#keys.length > 1) this.#matched = 1;
-      else this.push(Buffer.of(byte));
-    }
-    done();
+export function detachKeysOf(text = ''): string {
+  const keys = text === '' ? DEFAULT_DETACH_KEYS : text;
+  try {
+    parseDetachKeys(keys, 'detach-keys');
+    return keys;
+  } catch (error) {
+    if (error instanceof TypeError) throw new UsageError(`Invalid escape keys (${text}) provided`, 1);
+    throw error;
   }
 }

@@ -4,15 +4,18 @@ import type { Readable, Writable } from 'node:stream';
 
 import { InvalidStateError, NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
 import type { AbortOptions } from '../types.js';
+import { attachTo } from './attachment.js';
 import type { FileChange } from './changes.js';
 import type { Containers } from './containers.js';
 import type { CopyInOptions, CopyOutOptions, CopyReport } from './copy.js';
+import type { Exec } from './exec.js';
 import { exportContainer } from './export.js';
 import { ContainerFiles } from './fs.js';
 import { inspectRecord, type ContainerInfo } from './inspect.js';
 import { readChunks, type LogRequest } from './log-reader.js';
 import { LineReader } from './logs.js';
 import type {
+  AttachOptions,
   ExecOptions,
   LogChunk,
   LogLine,
@@ -21,7 +24,8 @@ import type {
   StopOptions,
   WaitCondition,
 } from './options.js';
-import { collect, toProcess, type Process } from './process.js';
+import { collect, type Process } from './process.js';
+import { execsOf, findExec, spawnIn } from './spawn.js';
 import type { Condition } from './ready.js';
 import type { ContainerRecord } from './record.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
@@ -180,45 +184,42 @@ export class Container {
     }
   }
 
-  /** Starts a command in it and hands over its streams. Disposing kills it. */
+  /**
+   * Starts a command in it and hands over its streams. Disposing kills it, unless it was left by `detach` before.
+   *
+   * @throws {@link StartError} when it cannot be executed, {@link InvalidStateError} when the container does not run.
+   */
   async spawn(command: readonly string[], options: SpawnOptions = {}): Promise<Process> {
     options.signal?.throwIfAborted();
-    const record = this.#record('container.spawn');
-    const context = { call: 'container.spawn', ref: record.name, command };
-    const monitored = await this.#home.exec(record, command, { stdin: true, ...options, ...context });
-    // The streams before the first await: not a byte of output may come before there is somebody to take it.
-    const process = toProcess(monitored, 0, 'kill');
-    try {
-      const { pid } = await monitored.started;
-      return Object.assign(process, { pid });
-    } catch (error) {
-      throw this.#home.explain(error, context);
-    }
+    return spawnIn(this.#home, this.#record('container.spawn'), command, options);
+  }
+
+  /** What was started by {@link Container.spawn}, by whichever process, and runs or ended not long ago; oldest first. */
+  async execs(options: AbortOptions = {}): Promise<Exec[]> {
+    options.signal?.throwIfAborted();
+    return execsOf(this.#home, this.#record('container.execs'));
   }
 
   /**
-   * The streams of the main process, from now on; what it wrote before is in {@link Container.logs}. Its standard input
-   * can be written to when the container was created with `stdin: true`. Disposing detaches, it does not kill.
+   * Finds a process that {@link Container.spawn} started by its id, or the first twelve digits or more of it.
+   *
+   * @throws {@link NotFoundError} when there is none.
+   */
+  async execOf(id: string, options: AbortOptions = {}): Promise<Exec> {
+    options.signal?.throwIfAborted();
+    return findExec(this.#home, this.#record('container.execOf'), id, 'container.execOf');
+  }
+
+  /**
+   * The streams of the main process, from now on, or with `logs` from its beginning. Any number may be attached, and each
+   * gets all output; one that does not read holds the container back for `patienceMs` at most. Its standard input can be
+   * written to by all of them, when the container was created with `stdin: true`. Disposing detaches, it does not kill.
    *
    * @throws {@link InvalidStateError} when it does not run.
    */
-  async attach(options: AbortOptions = {}): Promise<Process> {
+  async attach(options: AttachOptions = {}): Promise<Process> {
     options.signal?.throwIfAborted();
-    const record = this.#record('container.attach');
-    const { started } = await this.#home.live.require(record, 'container.attach', 'attach');
-    const monitored = await this.#home.live.visit(this.id);
-    if (monitored === undefined) {
-      throw new InvalidStateError({
-        call: 'container.attach',
-        kind: 'container',
-        ref: record.name,
-        state: 'exited',
-        expected: ['running'],
-      });
-    }
-    const process = toProcess(monitored, started.pid, 'detach');
-    monitored.connection.op('attach');
-    return process;
+    return attachTo(this.#home, this.#record('container.attach'), options);
   }
 
   /**

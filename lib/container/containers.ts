@@ -3,13 +3,14 @@ import { basename, dirname } from 'node:path';
 import { errorCode, ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import { MonitoredProcess } from '../runtime/monitor.js';
-import { execPlan } from '../runtime/plan.js';
+import { execPlan, type ExecRecordSpec } from '../runtime/plan.js';
 import type { AbortOptions, Owned, PruneReport } from '../types.js';
 import { sleep } from '../util/abort.js';
 import { Scope } from '../util/scope.js';
 import { Container } from './container.js';
 import type { ContainerContext } from './context.js';
 import { createRecord } from './create.js';
+import { Exec } from './exec.js';
 import { readHealth, type Health } from './health.js';
 import { inspectRecord, type ContainerInfo, type EndpointView } from './inspect.js';
 import { Lifecycle } from './lifecycle.js';
@@ -64,12 +65,14 @@ export class Containers {
    */
   async create(options: CreateContainerOptions): Promise<Owned<Container>> {
     const record = await createRecord(this.#context, options, 'containers.create');
+    this.#starter.sinks.add(record, options.log);
     return this.#owned(record);
   }
 
   /** {@link Containers.create}, then {@link Container.start}. A start that fails leaves no container. */
   async launch(options: CreateContainerOptions): Promise<Owned<Container>> {
     const record = await createRecord(this.#context, options, 'containers.launch');
+    this.#starter.sinks.add(record, options.log);
     await using scope = new Scope();
     scope.defer(() => this.remove(record, { force: true }));
     await this.start(record, { call: 'containers.launch', attach: false, ...signalOf(options) });
@@ -87,6 +90,7 @@ export class Containers {
     call: string,
   ): Promise<{ record: ContainerRecord; monitored: MonitoredProcess; ready: Promise<void> }> {
     const record = await createRecord(this.#context, options, call);
+    this.#starter.sinks.add(record, options.log);
     await using scope = new Scope();
     scope.defer(() => this.remove(record, { force: true }));
     const sent = await this.#starter.send(record, { call, attach: true, ...signalOf(options) });
@@ -273,6 +277,7 @@ export class Containers {
     record: ContainerRecord,
     command: readonly string[],
     options: FurtherProcessOptions & { readonly call: string; readonly stdin: boolean },
+    write?: () => ExecRecordSpec,
   ): Promise<MonitoredProcess> {
     if (command.length === 0) throw new TypeError(`${options.call}: command: expected at least one word, got none`);
     const { started } = await this.live.require(record, options.call);
@@ -283,7 +288,12 @@ export class Containers {
       namespaces: namespacesOf(this.#context, record),
       cgroupJoin: cgroupsOf(this.#context, record, options.call)?.join ?? [],
     };
-    return new MonitoredProcess(await this.#context.helper.send(execPlan(target, process)));
+    return new MonitoredProcess(await this.#context.helper.send(execPlan(target, process, write?.())));
+  }
+
+  /** @internal */
+  execHandle(runDir: string, id: string): Exec {
+    return new Exec(this.#context.helper, runDir, id);
   }
 
   /** @internal */
@@ -297,6 +307,7 @@ export class Containers {
     { volumes = true, ...options }: AbortOptions & { readonly force?: boolean; readonly volumes?: boolean } = {},
   ): Promise<void> {
     await this.#removal.remove(record, { ...options, keepVolumes: !volumes });
+    this.#starter.sinks.forget(record.id);
   }
 
   /** One that goes when it has ended goes as long as we are here; when we are not, its monitor sees to it. */

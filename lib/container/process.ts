@@ -1,19 +1,20 @@
 import { Readable, Writable } from 'node:stream';
 
-import { ExitError, type ExitStatus, type ProcessResult } from '../errors.js';
+import { ExitError, InvalidStateError, type ExitStatus, type ProcessResult } from '../errors.js';
 import type { Connection } from '../host/helper.js';
 import type { Ended, MonitoredProcess } from '../runtime/monitor.js';
 import { signalNumber } from '../runtime/signals.js';
 import type { AbortOptions } from '../types.js';
 import { abortable, onAborted } from '../util/abort.js';
+import { KeyFilter, parseDetachKeys } from './detach-keys.js';
+import { Flow } from './flow.js';
 import type { ExecOptions } from './options.js';
 import { statusOf } from './status.js';
 
-/** Read ahead per stream before the process is held back, in bytes. */
-const READ_AHEAD = 1 << 20;
-
 /** A process in a container, with its streams. */
 export interface Process extends AsyncDisposable {
+  /** By which it is found again: a further process by `container.execOf(id)`; of the first one, the container's. */
+  readonly id: string;
   /** As the host numbers it. */
   readonly pid: number;
   /** What it reads. Ending it is the end of file inside, except for a terminal. */
@@ -28,33 +29,71 @@ export interface Process extends AsyncDisposable {
   resize(size: { readonly columns: number; readonly rows: number }): Promise<void>;
   /** Resolves when it has ended and all output was handed over. A failure is a value here. */
   wait(options?: AbortOptions): Promise<ExitStatus>;
+  /** Leaves it running: the streams end here, and disposing does nothing more. */
+  detach(): Promise<void>;
+  /** Resolves when it was left: by `detach`, or by the keys that were named for it. */
+  readonly detached: Promise<void>;
 }
 
 /** What disposing of a process does: kill it (`spawn`) or let go of it (`attach`). */
 export type OnDispose = 'kill' | 'detach';
 
+/** What streams are made with. */
+export interface StreamOptions {
+  readonly id: string;
+  readonly onDispose: OnDispose;
+  readonly merged?: boolean | undefined;
+  /** Absent: there are none. */
+  readonly detachKeys?: string | undefined;
+  /** Nothing can be written to it. */
+  readonly readOnly?: boolean | undefined;
+}
+
 /** Makes streams of a conversation with a monitor. */
-export function toProcess(monitored: MonitoredProcess, pid: number, onDispose: OnDispose): Process {
+export function toProcess(monitored: MonitoredProcess, pid: number, options: StreamOptions): Process {
+  return toFlowingProcess(monitored, pid, options).process;
+}
+
+/** The same, with the streams' tap. */
+export function toFlowingProcess(
+  monitored: MonitoredProcess,
+  pid: number,
+  { id, onDispose, merged = false, detachKeys, readOnly = false }: StreamOptions,
+): { process: Process; flow: Flow } {
   const { connection } = monitored;
-  const flow = new Flow(connection);
-  const stdout = flow.readable('stdout');
-  const stderr = flow.readable('stderr');
-  const stdin = writable(connection);
+  const flow = new Flow(connection, merged);
+  const { stdout, stderr } = flow;
+  let tellDetached = (): void => {};
+  const detached = new Promise<void>(resolve => (tellDetached = resolve));
+  let hasLeft = false;
+  const leave = (): void => {
+    hasLeft = true;
+    connection.op('disown');
+    connection.end();
+    flow.discard();
+    flow.end();
+    tellDetached();
+  };
+  const keys = detachKeys === undefined ? undefined : parseDetachKeys(detachKeys, 'process.stdin');
+  const stdin = readOnly ? nowhere() : writable(connection, keys, leave);
   // Counted, so that whoever else waits for this process and has heard enough does not let Node end.
   void monitored.holding(monitored.firstClosed);
   // Of a container that is started again, this is the one process; the next has its own.
   void monitored.firstClosed.then(() => {
-    flow.discard();
     connection.op('detach');
-    stdout.push(null);
-    stderr.push(null);
+    flow.end();
     stdin.destroy();
   });
+  connection.on('fact', fact => {
+    if (fact.fact === 'behind') flow.fail(behind(id));
+  });
   const process: Process = {
+    id,
     pid,
     stdin,
     stdout,
     stderr,
+    detached,
     async kill(signal: NodeJS.Signals = 'SIGTERM') {
       connection.op('kill', signalNumber(signal));
     },
@@ -62,9 +101,24 @@ export function toProcess(monitored: MonitoredProcess, pid: number, onDispose: O
       connection.op('resize', rows, columns);
     },
     async wait(options: AbortOptions = {}) {
-      return abortable(endOf(monitored.firstExited), options.signal);
+      const left = detached.then(() => {
+        throw new InvalidStateError({
+          call: 'process.wait',
+          kind: 'process',
+          ref: id.slice(0, 12),
+          state: 'left running',
+          expected: ['attached'],
+          remedy: 'Wait for the container, or for container.execOf(id)',
+        });
+      });
+      left.catch(() => {}); // It may be left later, when nobody waits.
+      return abortable(Promise.race([endOf(monitored.firstExited), left]), options.signal);
+    },
+    async detach() {
+      if (!hasLeft) leave();
     },
     async [Symbol.asyncDispose]() {
+      if (hasLeft) return;
       if (onDispose === 'kill') {
         connection.op('kill', signalNumber('SIGKILL'));
         flow.discard();
@@ -74,7 +128,18 @@ export function toProcess(monitored: MonitoredProcess, pid: number, onDispose: O
       }
     },
   };
-  return process;
+  return { process, flow };
+}
+
+function behind(id: string): InvalidStateError {
+  return new InvalidStateError({
+    call: 'container.attach',
+    kind: 'container',
+    ref: id.slice(0, 12),
+    state: 'writing faster than this reader reads',
+    expected: ['read'],
+    remedy: 'It was let go after patienceMs, and the container goes on; its log has what came since',
+  });
 }
 
 /** The status, also of a process whose monitor was killed with it. */
@@ -129,10 +194,15 @@ function feed(connection: Connection, input: string | Uint8Array | Readable): vo
   source.pipe(sink);
 }
 
-function writable(connection: Connection): Writable {
+/** @param keys - Those that mean to leave; they and what follows are not passed on. */
+function writable(connection: Connection, keys?: Buffer, leave: () => void = () => {}): Writable {
+  const filter = keys === undefined ? undefined : new KeyFilter(keys);
   return new Writable({
     write(chunk: Buffer, _encoding, done) {
-      if (connection.stdin(chunk)) done();
+      const { passed, left } = filter?.take(chunk) ?? { passed: chunk, left: false };
+      const isTaken = connection.stdin(passed);
+      if (left) leave();
+      if (left || isTaken) done();
       else connection.once('drain', () => done());
     },
     final(done) {
@@ -142,37 +212,10 @@ function writable(connection: Connection): Writable {
   });
 }
 
-/** Two streams on one conversation: when one is full, both wait, as the process would on a full pipe. */
-class Flow {
-  readonly #connection: Connection;
-  readonly #full = new Set<string>();
-  #discarding = false;
-
-  constructor(connection: Connection) {
-    this.#connection = connection;
-  }
-
-  readable(name: 'stdout' | 'stderr'): Readable {
-    const stream = new Readable({
-      highWaterMark: READ_AHEAD,
-      read: () => {
-        this.#full.delete(name);
-        if (this.#full.size === 0) this.#connection.resume();
-      },
-    });
-    this.#connection.on(name, bytes => {
-      if (this.#discarding || stream.destroyed || stream.push(bytes)) return;
-      this.#full.add(name);
-      this.#connection.pause();
-    });
-    return stream;
-  }
-
-  /** Nobody will read any more; what comes is dropped, so that the end is seen. */
-  discard(): void {
-    this.#discarding = true;
-    this.#connection.resume();
-  }
+function nowhere(): Writable {
+  const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
+  stream.end();
+  return stream;
 }
 
 class Collector {

@@ -11,6 +11,7 @@ import { findPeers } from './confinement.js';
 import type { ContainerContext } from './context.js';
 import { keepingOps } from './keep.js';
 import type { Live } from './live.js';
+import { LogSinks } from './log-sink.js';
 import { startNetwork } from './network.js';
 import { tellNews } from './news.js';
 import { readNetwork, writeNetwork, type NetworkState } from './network-state.js';
@@ -27,6 +28,7 @@ export interface StartOptions extends AbortOptions {
 
 /** Starts containers: puts them on their networks, hands the plan to the helper, and makes known how it goes. */
 export class Starter {
+  readonly sinks = new LogSinks();
   readonly #context: ContainerContext;
   readonly #live: Live;
 
@@ -42,6 +44,7 @@ export class Starter {
   ): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
     const { call, signal } = options;
     const { helper } = this.#context;
+    this.sinks.check(record, call);
     const context = { call, ref: record.name, command: [...record.config.entrypoint, ...record.config.command] };
     const { runDir } = this.#live.paths(record.id);
     const directory = this.#live.directory(record);
@@ -53,7 +56,7 @@ export class Starter {
     const peers = findPeers(this.#context, this.#live, record, call);
     const spec = await buildSpec(this.#context, record, {
       call,
-      attach: options.attach,
+      attach: options.attach || record.config.log.driver === 'stream',
       runDir,
       exitFile,
       directory,
@@ -70,6 +73,7 @@ export class Starter {
       await helper.send(containerPlan(spec, keeping), { outlives: record.lifetime === 'process' }),
     );
     scope.keep();
+    this.sinks.connect(record, monitored);
     void monitored.closed.then(() => network.release());
     const listening = collectPorts(monitored);
     const ready = this.#announce(

@@ -76,6 +76,12 @@ export class Connection extends EventEmitter<ConnectionEvents> {
     else this.#socket.unref();
   }
 
+  /** Hangs up when what was said has been taken. */
+  end(): void {
+    this.hungUp = true;
+    this.#socket.end();
+  }
+
   /** Hangs up. */
   destroy(): void {
     this.hungUp = true;

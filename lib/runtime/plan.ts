@@ -38,12 +38,13 @@ export interface Target {
 }
 
 /** The plan for `nsenter`: one more process in a running container. */
-export function execPlan(target: Target, process: ProcessSpec): Plan {
+export function execPlan(target: Target, process: ProcessSpec, record?: ExecRecordSpec): Plan {
   const plan = new Plan().op('mode', 'nsenter').op('target', target.pid, target.startTime);
   if (target.cgroupJoin.length > 0) plan.op('cg-join', ...target.cgroupJoin);
   if (target.namespaces.includes('pid')) plan.op('pid-namespace');
   plan.op('namespaces', ...target.namespaces.filter(kind => kind !== 'pid'));
   addProcess(plan, process);
+  if (record !== undefined) plan.op('exec-record', record.file, record.head);
   return plan;
 }
 
@@ -54,6 +55,12 @@ export function probePlan(namespaces: Target['namespaces'], cgroupJoin: readonly
   plan.op('namespaces', ...namespaces);
   addProcess(plan, process);
   return plan;
+}
+
+/** Where it is written down how an exec goes, and the beginning of that: JSON without its last brace. */
+export interface ExecRecordSpec {
+  readonly file: string;
+  readonly head: string;
 }
 
 function addCgroups(plan: Plan, { cgroups, killsRest }: ContainerSpec): void {

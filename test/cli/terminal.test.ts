@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe as always, expect, test as plainTest } from '@jest/globals';
 
-import { DetachKeys, parseDetachKeys } from '../../lib/cli/terminal.js';
+import { KeyFilter, parseDetachKeys } from '../../lib/container/detach-keys.js';
 import { Place } from '../support/engine.js';
 import { baseImage } from '../support/host.js';
 import { needs } from '../support/needs.js';
@@ -17,18 +17,22 @@ always('keys to leave by', () => {
     [['\x10\x10\x11'], '\x10', true],
     [['\x11\x10'], '\x11', false],
   ])('%j', async (typed, passed, left) => {
-    let hasLeft = false;
-    const keys = new DetachKeys(parseDetachKeys(), () => (hasLeft = true));
-    for (const chunk of typed) keys.write(Buffer.from(chunk));
-    keys.end();
+    const filter = new KeyFilter(parseDetachKeys('ctrl-p,ctrl-q', 'test'));
     let out = '';
-    for await (const chunk of keys) out += String(chunk);
+    let hasLeft = false;
+    for (const chunk of typed) {
+      const took = filter.take(Buffer.from(chunk));
+      out += String(took.passed);
+      hasLeft ||= took.left;
+    }
     expect({ out, hasLeft }).toEqual({ out: passed, hasLeft: left });
   });
 
   plainTest('are written by name or as they are', () => {
-    expect([...parseDetachKeys('ctrl-a,d,ctrl-[')]).toEqual([1, 100, 27]);
-    expect(() => parseDetachKeys('ctrl-p,foo')).toThrow("invalid detach keys (ctrl-p,foo): Unknown character: 'foo'");
+    expect([...parseDetachKeys('ctrl-a,d,ctrl-[', 'test')]).toEqual([1, 100, 27]);
+    expect(() => parseDetachKeys('ctrl-p,foo', 'test')).toThrow(
+      "test: invalid detach keys (ctrl-p,foo): Unknown character: 'foo'",
+    );
   });
 });
 

@@ -143,6 +143,8 @@ export const logs = command({
 });
 
 export const execFlags = {
+  detach: toggle('Detached mode: run command in the background', 'd'),
+  'detach-keys': text('Override the key sequence for detaching a container'),
   env: list('Set environment variables', 'e', checkEnv),
   'env-file': list('Read in a file of environment variables'),
   interactive: toggle('Keep STDIN open even if not attached', 'i'),

@@ -1,9 +1,9 @@
-import { InvalidStateError } from '../../errors.js';
 import type { Invocation } from '../command.js';
 import type { attachOnlyFlags } from '../commands/container.js';
 import { converse, exitCodeOf } from '../converse.js';
 import { withEngine } from '../session.js';
-import { parseDetachKeys, requireTerminal } from '../terminal.js';
+import { detachKeysOf, requireTerminal } from '../terminal.js';
+import { UsageError } from '../usage-error.js';
 
 /** `attach`. */
 export async function attach({
@@ -11,17 +11,23 @@ export async function attach({
   flags,
   args: [ref = ''],
 }: Invocation<typeof attachOnlyFlags>): Promise<number> {
-  const detachKeys = parseDetachKeys(flags['detach-keys']);
+  const detachKeys = detachKeysOf(flags['detach-keys']);
   return withEngine(globals, async session => {
     const { engine, signal } = session;
     const container = await engine.containers.get(ref, { signal });
-    const { tty, stdin } = engine.containers.record(container.id, 'container.attach').config;
+    const { tty, stdin, stdinOnce = false } = engine.containers.record(container.id, 'container.attach').config;
     const wantsInput = stdin && !flags['no-stdin'];
     const { state } = await container.inspect();
-    if (state !== 'running')
-      throw new InvalidStateError({ call: 'container.attach', kind: 'container', ref, state, expected: ['running'] });
+    if (state === 'paused') throw new UsageError('You cannot attach to a paused container, unpause it first', 1);
+    if (state === 'restarting')
+      throw new UsageError('You cannot attach to a restarting container, wait until it is running', 1);
+    if (state !== 'running') throw new UsageError('You cannot attach to a stopped container, start it first', 1);
     if (wantsInput && tty) requireTerminal();
-    const inside = await container.attach({ signal });
+    const inside = await container.attach({
+      signal,
+      stdin: wantsInput,
+      ...(tty ? { detachKeys } : {}),
+    });
     session.letSignalsGo();
     const outcome = await converse(inside, {
       stdin: wantsInput,
@@ -29,12 +35,9 @@ export async function attach({
       stderr: true,
       tty,
       proxySignals: flags['sig-proxy'] && !tty,
-      detachKeys,
+      endsInput: stdinOnce,
     });
-    if (outcome === 'detached') {
-      await inside[Symbol.asyncDispose]();
-      process.stderr.write('read escape sequence\n');
-    }
+    if (outcome === 'detached') process.stderr.write('read escape sequence\n');
     return exitCodeOf(outcome);
   });
 }

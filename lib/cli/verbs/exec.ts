@@ -3,7 +3,7 @@ import type { execFlags } from '../commands/container.js';
 import { converse, exitCodeOf } from '../converse.js';
 import { readEnvironment } from '../env-file.js';
 import { withEngine } from '../session.js';
-import { currentSize, requireTerminal } from '../terminal.js';
+import { currentSize, detachKeysOf, requireTerminal } from '../terminal.js';
 
 /** `exec`. */
 export async function exec({
@@ -11,9 +11,11 @@ export async function exec({
   flags,
   args: [ref = '', ...command],
 }: Invocation<typeof execFlags>): Promise<number> {
-  const { interactive, tty, privileged, user, workdir } = flags;
-  if (interactive && tty) requireTerminal();
+  const { detach, interactive, tty, privileged, user, workdir } = flags;
+  const stdin = interactive && !detach;
+  if (stdin && tty) requireTerminal();
   const env = readEnvironment(flags.env, flags['env-file']);
+  const detachKeys = detachKeysOf(flags['detach-keys']);
   const terminalSize = tty ? currentSize() : undefined;
   return withEngine(globals, async session => {
     const { engine, signal } = session;
@@ -22,16 +24,20 @@ export async function exec({
       env,
       tty,
       privileged,
-      stdin: interactive,
+      stdin,
       ...(terminalSize === undefined ? {} : { terminalSize }),
       ...(user === undefined ? {} : { user }),
       ...(workdir === undefined ? {} : { cwd: workdir }),
+      ...(tty ? { detachKeys } : {}),
       signal,
     });
     session.letSignalsGo();
-    // No keys to leave by: it ends with its caller.
+    if (detach) {
+      await inside.detach();
+      return 0;
+    }
     return exitCodeOf(
-      await converse(inside, { stdin: interactive, stdout: true, stderr: true, tty, proxySignals: true }),
+      await converse(inside, { stdin, stdout: true, stderr: true, tty, proxySignals: true, endsInput: true }),
     );
   });
 }

@@ -8,7 +8,7 @@ import { converse, exitCodeOf } from '../converse.js';
 import { graceMs } from '../create-options.js';
 import type { Values } from '../flags.js';
 import { eachOf, print, withEngine, type Session } from '../session.js';
-import { parseDetachKeys, requireTerminal } from '../terminal.js';
+import { detachKeysOf, requireTerminal } from '../terminal.js';
 import { UsageError } from '../usage-error.js';
 
 /** `start`. */
@@ -31,20 +31,25 @@ async function startAttached(session: Session, flags: Values<typeof startFlags>,
   const { id } = await engine.containers.get(ref, { signal });
   const record = engine.containers.record(id, call);
   const { tty, stdin } = record.config;
+  const detachKeys = detachKeysOf(flags['detach-keys']);
   const streams = {
     stdin: flags.interactive && stdin,
     stdout: true,
     stderr: true,
     tty,
     proxySignals: flags['sig-proxy'],
-    detachKeys: parseDetachKeys(flags['detach-keys']),
+    endsInput: record.config.stdinOnce ?? false,
   };
   if (streams.stdin && tty) requireTerminal();
   const { monitored, ready } = await engine.containers.startAttached(record, { call, signal });
-  const inside = toProcess(monitored, 0, 'detach');
+  const inside = toProcess(monitored, 0, {
+    id,
+    onDispose: 'detach',
+    ...(tty ? { detachKeys } : {}),
+    readOnly: !streams.stdin,
+  });
   session.letSignalsGo();
   const outcome = await converse(inside, streams, ready);
-  if (outcome === 'detached') await inside[Symbol.asyncDispose]();
   return exitCodeOf(outcome);
 }
 

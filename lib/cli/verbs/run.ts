@@ -7,11 +7,11 @@ import { parseReference } from '../../oci/reference.js';
 import { askedFor } from '../asked.js';
 import type { Invocation } from '../command.js';
 import type { createFlags, runFlags } from '../commands/run-flags.js';
-import { converse, exitCodeOf } from '../converse.js';
+import { converse, exitCodeOf, type Outcome } from '../converse.js';
 import { toCreateOptions } from '../create-options.js';
 import type { Values } from '../flags.js';
 import { print, withEngine, type Session } from '../session.js';
-import { currentSize, parseDetachKeys, requireTerminal } from '../terminal.js';
+import { currentSize, detachKeysOf, requireTerminal } from '../terminal.js';
 import { UsageError } from '../usage-error.js';
 
 type CreateFlags = Values<typeof createFlags>;
@@ -44,6 +44,7 @@ export async function create({ globals, flags, args }: Invocation<typeof createF
       ...options,
       lifetime: 'detached',
       autoRemove: flags.rm,
+      stdinOnce: flags.interactive,
       signal: session.signal,
     });
     announce(flags, id);
@@ -68,32 +69,28 @@ async function runDetached({ engine, signal }: Session, flags: RunFlags, options
 async function runAttached(session: Session, flags: RunFlags, options: ImageOptions): Promise<number> {
   const { engine, signal } = session;
   const streams = streamsOf(flags);
-  // With --rm nothing of it is to be left, whatever becomes of this process; without, it stays as Docker's would.
+  const detachKeys = detachKeysOf(flags['detach-keys']);
+  // With --rm nothing of it is to be left, whatever becomes of this process; without, it stays as Docker's would. Who leaves
+  // it by keys lets it run on, and it is removed when it has ended.
   const lifetime = flags.rm ? 'process' : 'detached';
   const { record, monitored, ready } = await engine.containers.launchAttached(
-    { ...options, lifetime, signal },
+    { ...options, lifetime, autoRemove: flags.rm, stdinOnce: streams.stdin, signal },
     'containers.run',
   );
   // From here on in the same turn of the event loop: not a byte of output may come before there is somebody to take it.
-  const inside = toProcess(monitored, 0, 'detach');
+  const inside = toProcess(monitored, 0, { id: record.id, onDispose: 'detach', ...(flags.tty ? { detachKeys } : {}) });
+  let outcome: Outcome | undefined;
   try {
     announce(flags, record.id);
     session.letSignalsGo();
-    const outcome = await converse(
+    outcome = await converse(
       inside,
-      {
-        ...streams,
-        tty: flags.tty,
-        proxySignals: flags['sig-proxy'],
-        // One that ends with this process cannot be left running.
-        ...(flags.rm ? {} : { detachKeys: parseDetachKeys(flags['detach-keys']) }),
-      },
+      { ...streams, tty: flags.tty, proxySignals: flags['sig-proxy'], endsInput: true },
       ready,
     );
-    if (outcome === 'detached') await inside[Symbol.asyncDispose]();
     return exitCodeOf(outcome);
   } finally {
-    if (flags.rm) await engine.containers.remove(record, { force: true });
+    if (flags.rm && outcome !== 'detached') await engine.containers.remove(record, { force: true });
   }
 }
 
