@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { NotFoundError } from '../errors.js';
 import type { Containers } from './containers.js';
 import { parseDetachKeys } from './detach-keys.js';
-import { Exec } from './exec.js';
+import type { Exec } from './exec.js';
 import { recordFile, execHead, listExecs, readExec, type ExecRequest } from './exec-record.js';
 import type { SpawnOptions } from './options.js';
 import { toProcess, type Process } from './process.js';
