@@ -103,6 +103,8 @@ export class Transport {
     if (known !== undefined) return known;
     const fresh = connect(this.#options, proxy, { own, unverified: own && unverified });
     this.#dispatchers.set(key, fresh);
+    // A certificate that cannot be read may be there the next time.
+    fresh.catch(() => this.#dispatchers.delete(key));
     return fresh;
   }
 }

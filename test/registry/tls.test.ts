@@ -1,15 +1,18 @@
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
 
 import { afterAll, beforeAll, expect } from '@jest/globals';
 
+import { sha256 } from '../../lib/oci/digest.js';
 import { Registry } from '../../lib/registry/registry.js';
+import { RegistryServer } from '../../lib/registry/server/server.js';
 import { needs } from '../support/needs.js';
 
 const run = promisify(execFile);
@@ -56,6 +59,67 @@ describe('over TLS', () => {
     location = 'http://127.0.0.1:1/x';
     expect(await pullTrusting(cert)).toMatch(/redirected to 127\.0\.0\.1:1 by plain HTTP/);
     location = '';
+  });
+
+  test('an authority in certs.d is trusted for its registry, and for no other', async () => {
+    const certificates = join(folder, 'certs.d');
+    mkdirSync(join(certificates, host), { recursive: true });
+    copyFileSync(cert, join(certificates, host, 'ca.crt'));
+    await using registry = new Registry(host, { insecure: false, certificates });
+    expect((await registry.manifest('a', '1')).descriptor.digest).toMatch(/^sha256:44136fa355b3678a/);
+    await using other = new Registry(host.replace('127.0.0.1', 'localhost'), { insecure: false, certificates });
+    await expect(other.manifest('a', '1')).rejects.toMatchObject({ code: 'CTR_NETWORK' });
+  });
+
+  test('a key without its certificate, or the other way round, is told', async () => {
+    const certificates = join(folder, 'half.d');
+    mkdirSync(join(certificates, host), { recursive: true });
+    copyFileSync(key, join(certificates, host, 'client.key'));
+    await using registry = new Registry(host, { insecure: false, certificates });
+    await expect(registry.manifest('a', '1')).rejects.toMatchObject({
+      code: 'CTR_NOT_FOUND',
+      ref: join(certificates, host, 'client.cert'),
+    });
+  });
+
+  test('a client certificate is shown to its registry', async () => {
+    const certificates = join(folder, 'client.d');
+    const shown: string[] = [];
+    const options = { key: readFileSync(key), cert: readFileSync(cert), ca: readFileSync(cert), requestCert: true };
+    const strict = createServer({ ...options, rejectUnauthorized: true }, (request, response) => {
+      shown.push((request.socket as TLSSocket).getPeerCertificate().subject.CN as string);
+      response.writeHead(200, { 'content-type': 'application/vnd.oci.image.manifest.v1+json' }).end('{}');
+    });
+    await once(strict.listen(0, '127.0.0.1'), 'listening');
+    const there = `127.0.0.1:${(strict.address() as AddressInfo).port}`;
+    mkdirSync(join(certificates, there), { recursive: true });
+    copyFileSync(cert, join(certificates, there, 'ca.crt'));
+    await using without = new Registry(there, { insecure: false, certificates, retries: 0 });
+    await expect(without.manifest('a', '1')).rejects.toMatchObject({ code: 'CTR_NETWORK' });
+    copyFileSync(cert, join(certificates, there, 'client.cert'));
+    copyFileSync(key, join(certificates, there, 'client.key'));
+    await using registry = new Registry(there, { insecure: false, certificates });
+    await registry.manifest('a', '1');
+    expect(shown).toEqual(['localhost']);
+    strict.closeAllConnections();
+    await once(strict.close(), 'close');
+  });
+
+  test('a registry that may be insecure is asked by TLS first, whoever signed its certificate', async () => {
+    await using registry = new Registry(host, { insecure: true });
+    expect((await registry.manifest('a', '1')).descriptor.digest).toMatch(/^sha256:44136fa355b3678a/);
+    await using loopback = new Registry(host);
+    await loopback.manifest('a', '1');
+  });
+
+  test('our server speaks it', async () => {
+    const root = join(folder, 'served');
+    await using own = new RegistryServer({ root, tls: { cert, key: readFileSync(key, 'utf8') } });
+    const there = await own.listen();
+    await using registry = new Registry(there, { insecure: true });
+    await registry.putBlob('a', { mediaType: 'a/b', digest: sha256('x'), size: 1 }, Buffer.from('x'));
+    expect(await registry.blobSize('a', sha256('x'))).toBe(1);
+    await expect(fetch(`http://${there}/v2/`)).rejects.toThrow();
   });
 
   /** Node reads its authorities when it starts. */
