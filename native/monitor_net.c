@@ -62,7 +62,7 @@ void monitor_net_end(void) {
   publish_end();
   for (unsigned i = 0; i < leave_count; i++) {
     char *slash = strrchr(leave[i], '/');
-    (void)unlink(leave[i]);
+    if (unlink(leave[i]) < 0 && errno == EISDIR) (void)rmdir(leave[i]);
     /* A name goes with its last address. */
     if (!slash) continue;
     *slash = 0;

@@ -8,7 +8,7 @@ import { EventEmitter } from 'eventemitter3';
 import { SyscallError, errorCode } from '../errors.js';
 import { helperPath } from './binary.js';
 import { type Fact, toSyscallError } from './job.js';
-import { Plan } from './plan.js';
+import { Plan, type PlanField } from './plan.js';
 
 const HEADER = 5;
 /** Frame types, as in `native/wire.h`. */
@@ -30,6 +30,7 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   #rest: Buffer[] = [];
   #length = 0;
   #needed = HEADER;
+  #requests = 0;
   closed = false;
   /** It was this side that closed it. */
   hungUp = false;
@@ -50,6 +51,35 @@ export class Connection extends EventEmitter<ConnectionEvents> {
   /** Asks for something while it runs: `kill`, `resize`, `attach`, `detach`, `disown`. */
   op(name: string, ...fields: readonly (string | number)[]): void {
     this.#send(frame.op, new Plan().op(name, ...fields).encodeBody());
+  }
+
+  /**
+   * Asks for several things at once, and resolves with how it went: the ops are carried out in order until one fails. `false`
+   * when the other side went away meanwhile.
+   */
+  async request(
+    ops: readonly (readonly [string, ...PlanField[]])[],
+  ): Promise<{ readonly ok: boolean; readonly facts: Fact[] }> {
+    const id = ++this.#requests;
+    const plan = new Plan().op('request', id);
+    for (const [name, ...fields] of ops) plan.op(name, ...fields);
+    return new Promise(resolve => {
+      let facts: Fact[] = [];
+      const finish = (ok: boolean): void => {
+        this.off('fact', onFact);
+        this.off('close', onClose);
+        resolve({ ok, facts });
+      };
+      const onFact = (fact: Fact): void => {
+        if (fact.fact !== 'answer') facts.push(fact);
+        else if (fact['id'] === id) finish(fact['ok'] === true);
+        else facts = []; // Those belonged to a request before ours.
+      };
+      const onClose = (): void => finish(false);
+      this.on('fact', onFact);
+      this.on('close', onClose);
+      this.#send(frame.op, plan.op('end').encodeBody());
+    });
   }
 
   /** `false` when the other side is behind: wait for `drain`. An empty chunk would close it, so none is sent. */

@@ -1,5 +1,5 @@
 import { errorCode } from '../errors.js';
-import { type Attachment, endpointsOf, hostOps, insideOp, type NetworkOp, type Seat } from './attach.js';
+import { type Attachment, type Endpoint, endpointsOf, hostOps, insideOp, type NetworkOp, type Seat } from './attach.js';
 import type { Bridges, Call } from './bridges.js';
 import type { Lease, Pool } from './ipam.js';
 import { removeLink } from './names.js';
@@ -87,6 +87,33 @@ export class Members {
     }
   }
 
+  /** What there is of a place in the run directory: its addresses and names. */
+  linksOf(container: string, endpoint: Endpoint, record: NetworkRecord | undefined): string[] {
+    if (record === undefined) return [];
+    const { addresses, names } = this.#setup.bridges.presence(record);
+    const own = [endpoint.ip, ...(endpoint.ip6 === undefined ? [] : [endpoint.ip6])];
+    const aliases = linkNames(endpoint.wanted.links);
+    return [
+      ...names.linksFor(endpoint.dnsNames, own),
+      ...(aliases.length === 0
+        ? []
+        : names.aliasPaths(
+            container,
+            aliases.map(([alias]) => alias),
+          ).links),
+      ...own.map(ip => addresses.path(ip)),
+    ];
+  }
+
+  /** Where the resolver of a member finds the others' names. */
+  resolverOps(container: string, endpoint: Endpoint, record: NetworkRecord | undefined): NetworkOp[] {
+    if (record === undefined || !hasNames(record)) return [];
+    const { directory, names } = this.#setup.bridges.presence(record);
+    const common: NetworkOp = ['resolver-network', directory, record.name];
+    if (linkNames(endpoint.wanted.links).length === 0) return [common];
+    return [['resolver-network', names.aliasPaths(container, []).directory, record.name], common];
+  }
+
   /** Makes a member known by its names, and tells where its resolver finds the others'. */
   #enter({ container }: Member, seat: Seat, links: string[]): NetworkOp[] {
     if (!hasNames(seat.record)) return [];
@@ -94,10 +121,7 @@ export class Members {
     const addresses = [seat.ip, ...(seat.ip6 === undefined ? [] : [seat.ip6])];
     links.push(...names.enter(container, seat.dnsNames, addresses));
     const common: NetworkOp = ['resolver-network', directory, seat.record.name];
-    const wanted = (seat.wanted.links ?? []).map(link => {
-      const [name = '', alias = name] = link.split(':');
-      return [alias, name] as const;
-    });
+    const wanted = linkNames(seat.wanted.links);
     if (wanted.length === 0) return [common];
     const own = names.alias(container, Object.fromEntries(wanted));
     links.push(...own.links);
@@ -173,6 +197,14 @@ function seatOf(record: NetworkRecord, member: Member, request: JoinRequest, [v4
       ...(links === undefined ? {} : { links }),
     },
   };
+}
+
+/** `name:alias`, as alias and name. A whole id is known by its start. */
+function linkNames(links: readonly string[] = []): (readonly [alias: string, name: string])[] {
+  return links.map(link => {
+    const [ref = '', alias = ref] = link.split(':');
+    return [alias, /^[0-9a-f]{64}$/.test(ref) ? ref.slice(0, 12) : ref];
+  });
 }
 
 function pool4({ name, subnet, gateway, range, reserved }: NetworkRecord): Pool {

@@ -23,15 +23,15 @@ export class Names {
 
   /** Enters addresses under names. Returns the links, for whoever removes them when the container is gone. */
   enter(container: string, names: readonly string[], addresses: readonly string[]): string[] {
-    const links: string[] = [];
-    for (const name of new Set(names.map(each => each.toLowerCase()))) {
-      const directory = join(this.#directory, name);
-      for (const address of addresses) {
-        link(container, directory, address);
-        links.push(join(directory, address));
-      }
-    }
+    const links = this.linksFor(names, addresses);
+    for (const path of links) link(container, path);
     return links;
+  }
+
+  /** Where {@link Names.enter} enters them. */
+  linksFor(names: readonly string[], addresses: readonly string[]): string[] {
+    const all = [...new Set(names.map(each => each.toLowerCase()))];
+    return all.flatMap(name => addresses.map(address => join(this.#directory, name, address)));
   }
 
   /**
@@ -39,17 +39,22 @@ export class Names {
    * to remove when the container is gone, in that order.
    */
   alias(container: string, aliases: Readonly<Record<string, string>>): { directory: string; links: string[] } {
-    const directory = join(this.#directory, `.${container}`);
-    const names = join(directory, 'names');
-    mkdirSync(names, { recursive: true, mode: 0o700 });
-    const links = Object.entries(aliases).map(([alias, name]) => {
-      const path = join(names, alias.toLowerCase());
+    const paths = this.aliasPaths(container, Object.keys(aliases));
+    mkdirSync(join(paths.directory, 'names'), { recursive: true, mode: 0o700 });
+    for (const [i, name] of Object.values(aliases).entries()) {
+      const path = paths.links[i] ?? '';
       rmSync(path, { force: true });
       // Not to its address, which changes with every start, but to its name.
       symlinkSync(`../../${name.toLowerCase()}`, path);
-      return path;
-    });
-    return { directory, links: [...links, names, directory] };
+    }
+    return paths;
+  }
+
+  /** Where {@link Names.alias} has them. */
+  aliasPaths(container: string, aliases: readonly string[]): { directory: string; links: string[] } {
+    const directory = join(this.#directory, `.${container}`);
+    const names = join(directory, 'names');
+    return { directory, links: [...aliases.map(alias => join(names, alias.toLowerCase())), names, directory] };
   }
 
   /** The host, at the bridge's addresses. */
@@ -92,13 +97,13 @@ export function removeLink(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error;
+    if (errorCode(error) === 'EISDIR') removeDirectory(path);
+    else if (errorCode(error) !== 'ENOENT') throw error;
   }
   removeDirectory(join(path, '..'));
 }
 
-function link(container: string, directory: string, address: string): void {
-  const path = join(directory, address);
+function link(container: string, path: string): void {
   for (;;) {
     try {
       symlinkSync(container, path);
@@ -106,7 +111,7 @@ function link(container: string, directory: string, address: string): void {
     } catch (error) {
       const code = errorCode(error);
       // The last one with that name may leave at this moment, and take the directory along.
-      if (code === 'ENOENT') mkdirSync(directory, { recursive: true, mode: 0o700 });
+      if (code === 'ENOENT') mkdirSync(join(path, '..'), { recursive: true, mode: 0o700 });
       // The address is ours now, so whoever entered it before is gone.
       else if (code === 'EEXIST') {
         if (textOf(path) === container) return;

@@ -5,11 +5,12 @@ import { formatOwner, isAlive, parseOwner, self } from '../store/owner.js';
 import { defaultRoot } from '../store/paths.js';
 import type { Records } from '../store/records.js';
 import type { AbortOptions, Filter, Labels, Owned, PruneReport } from '../types.js';
-import type { Attachment } from './attach.js';
+import type { Attachment, Endpoint, NetworkOp } from './attach.js';
 import { Bridges, type Call } from './bridges.js';
 import { checkName, nameTaken, noSubnet, notFound } from './checks.js';
 import { formatCidr } from './cidr.js';
 import { type JoinRequest, type Member, Members } from './members.js';
+import { removeLink } from './names.js';
 import { Network, type NetworkHome, type NetworkInfo, OwnedNetwork } from './network.js';
 import { defaultNetwork, type Emit, type NetworkRecord, type NetworkStore } from './record.js';
 import { checkSettings } from './settings.js';
@@ -155,6 +156,30 @@ export class Networks {
     taken: readonly string[] = [],
   ): Promise<Attachment> {
     return this.#members.attach(member, requests, call, taken);
+  }
+
+  /** Whether two references mean one network. @internal */
+  same(a: string, b: string): boolean {
+    if (a === b) return true;
+    const record = this.#find(a);
+    return record !== undefined && record.id === this.#find(b)?.id;
+  }
+
+  /** The links of a container's place: what its monitor unlinks. @internal */
+  linksOf(container: string, endpoint: Endpoint): string[] {
+    return this.#members.linksOf(container, endpoint, this.#records.get(endpoint.network));
+  }
+
+  /** Gives back the place of a container that goes on without it. @internal */
+  leave(container: string, endpoint: Endpoint): void {
+    for (const path of this.linksOf(container, endpoint)) removeLink(path);
+  }
+
+  /** Where the resolver of a container that is there already finds names. @internal */
+  resolverOps(container: string, endpoints: readonly Endpoint[]): NetworkOp[] {
+    return endpoints.flatMap(endpoint =>
+      this.#members.resolverOps(container, endpoint, this.#records.get(endpoint.network)),
+    );
   }
 
   /** Takes down what nobody needs any more and removes what belonged to dead processes. For `Engine.open`. @internal */
