@@ -130,6 +130,7 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     this.networks = new Networks({
       store,
       emit,
+      connector: () => this.containers,
       isRunning: id => this.containers.live.isUp(id),
       usedBy: ({ id, name }) =>
         records

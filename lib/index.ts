@@ -43,6 +43,7 @@ export type {
 export type { Exec } from './container/exec.js';
 export type { ExecInfo, ExecRequest } from './container/exec-record.js';
 export type { Process } from './container/process.js';
+export type { FetchOptions } from './container/reach.js';
 export { ready, type Condition } from './container/ready.js';
 
 export { Image } from './image/image.js';
@@ -58,7 +59,9 @@ export type { FromHostOptions } from './image/from-host.js';
 export type { HostFile } from './image/host-tree.js';
 export type { DockerImage, ImageInfo } from './image/inspect.js';
 
-export { Network, type NetworkInfo } from './network/network.js';
+export { Network, type ConnectOptions, type ContainerRef, type NetworkInfo } from './network/network.js';
+export type { JoinRequest } from './network/members.js';
+export type { SubnetOptions } from './network/subnets.js';
 export type { CreateNetworkOptions, Networks } from './network/networks.js';
 export type { PortMapping } from './network/ports.js';
 

@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 
 import { InvalidStateError, NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
+import type { PortMapping } from '../network/ports.js';
 import type { AbortOptions } from '../types.js';
 import { attachTo } from './attachment.js';
 import type { FileChange } from './changes.js';
@@ -25,6 +26,7 @@ import type {
   WaitCondition,
 } from './options.js';
 import { collect, type Process } from './process.js';
+import { dialInto, fetchFrom, type FetchOptions } from './reach.js';
 import { execsOf, findExec, spawnIn } from './spawn.js';
 import type { Condition } from './ready.js';
 import type { ContainerRecord } from './record.js';
@@ -383,34 +385,47 @@ export class Container {
     await this.#home.observer.rename(this.id, name, options);
   }
 
-  /** `address:port` at which this process reaches a port of the container, published or not. @internal */
-  async address(port: number): Promise<string> {
-    const record = this.#record('container.address');
-    const [endpoint] = this.#home.endpoints(record);
-    if (endpoint !== undefined) return `${endpoint.ip}:${port}`;
-    if (record.config.networkMode === 'host') return `127.0.0.1:${port}`;
-    throw new InvalidStateError({
-      call: 'container.dial',
-      kind: 'container',
-      ref: record.name,
-      state: 'without a network',
-      expected: ['on a network'],
-    });
+  /**
+   * Publishes a port of it while it runs, until it ends: a number, Docker's notation, or a mapping.
+   *
+   * @returns What leads to it now, one for each address of the host.
+   * @throws {@link ConflictError} when the host's port is taken, naming by whom; {@link InvalidStateError} when it does not run.
+   */
+  async publish(port: number | string | PortMapping, options: AbortOptions = {}): Promise<Required<PortMapping>[]> {
+    options.signal?.throwIfAborted();
+    const call = 'container.publish';
+    return this.#home.network.publish(this.#record(call), port, { call });
   }
 
-  /** Connects to a port of it, published or not. */
-  async dial(port: number, options: AbortOptions = {}): Promise<Socket> {
-    const [host, number] = (await this.address(port)).split(':') as [string, string];
+  /**
+   * Publishes a port no more. Connections that there are go on.
+   *
+   * @throws {@link NotFoundError} when it is not published.
+   */
+  async unpublish(port: number, protocol: 'tcp' | 'udp' = 'tcp', options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
-    return new Promise((resolve, reject) => {
-      const socket = connect({
-        host,
-        port: Number(number),
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      });
-      socket.once('connect', () => resolve(socket));
-      socket.once('error', reject);
-    });
+    const call = 'container.unpublish';
+    await this.#home.network.unpublish(this.#record(call), port, protocol, { call });
+  }
+
+  /**
+   * Connects to a port inside, as if from inside: published or not, on whatever network, `none` included, and also where
+   * the server listens on loopback only.
+   *
+   * @throws {@link SyscallError} with `ECONNREFUSED` when nothing listens there; {@link InvalidStateError} when it does not run.
+   */
+  async dial(port: number, options: AbortOptions = {}): Promise<Socket> {
+    const call = 'container.dial';
+    return dialInto(this.#home.live, this.#record(call), port, call, options);
+  }
+
+  /**
+   * One HTTP request to a port inside, over {@link Container.dial}. Redirects are not followed.
+   *
+   * @param path - Begins with `/`.
+   */
+  async fetch(path: string, options: FetchOptions = {}): Promise<Response> {
+    return fetchFrom(this.#home.live, this.#record('container.fetch'), path, options);
   }
 
   /** Whether anything inside listens on a TCP port, read from the container's own tables. @internal */

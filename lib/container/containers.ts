@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path';
 
 import { errorCode, ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
+import type { Endpoint } from '../network/attach.js';
 import type { PortMapping } from '../network/ports.js';
 import { MonitoredProcess } from '../runtime/monitor.js';
 import { execPlan, type ExecRecordSpec } from '../runtime/plan.js';
@@ -12,14 +13,15 @@ import type { ContainerContext } from './context.js';
 import { createRecord } from './create.js';
 import { Exec } from './exec.js';
 import { readHealth, type Health } from './health.js';
-import { inspectRecord, type ContainerInfo, type EndpointView } from './inspect.js';
+import { inspectRecord, type ContainerInfo } from './inspect.js';
 import { Lifecycle } from './lifecycle.js';
 import { Live } from './live.js';
+import { LiveNetwork } from './live-network.js';
 import type { Candidate, ContainerFilter } from './filter.js';
 import { isKept } from './log-config.js';
 import type { OpenLog } from './log-reader.js';
 import { permit, type Operation } from './operations.js';
-import type { CreateContainerOptions, FurtherProcessOptions } from './options.js';
+import type { Attachment, CreateContainerOptions, FurtherProcessOptions } from './options.js';
 import { Observer } from './observer.js';
 import type { ContainerRecord } from './record.js';
 import { Removal } from './removal.js';
@@ -42,6 +44,8 @@ export class Containers {
   readonly observer: Observer;
   /** @internal */
   readonly lifecycle: Lifecycle;
+  /** @internal */
+  readonly network: LiveNetwork;
   readonly #context: ContainerContext;
   readonly #starter: Starter;
   readonly #removal: Removal;
@@ -54,6 +58,7 @@ export class Containers {
     this.#starter = new Starter(context, this.live);
     this.#removal = new Removal(context, this.live);
     this.lifecycle = new Lifecycle(context, this.live, async (record, options) => this.start(record, options));
+    this.network = new LiveNetwork(context, this.live);
     this.observer = new Observer(context, this.live);
   }
 
@@ -198,6 +203,24 @@ export class Containers {
     return { context: this.#context, live: this.live, record };
   }
 
+  /** For {@link Network.connect}. @internal */
+  async connect(
+    ref: string | { readonly id: string },
+    request: Attachment,
+    options: AbortOptions & { readonly call: string },
+  ): Promise<void> {
+    await this.network.connect(this.#find(typeof ref === 'string' ? ref : ref.id, options.call), request, options);
+  }
+
+  /** For {@link Network.disconnect}. @internal */
+  async disconnect(
+    ref: string | { readonly id: string },
+    network: string,
+    options: AbortOptions & { readonly call: string },
+  ): Promise<void> {
+    await this.network.disconnect(this.#find(typeof ref === 'string' ? ref : ref.id, options.call), network, options);
+  }
+
   /** @internal */
   record(id: string, call: string): ContainerRecord {
     const record = this.#context.records.get(id);
@@ -233,7 +256,7 @@ export class Containers {
   }
 
   /** @internal */
-  endpoints(record: ContainerRecord): readonly (EndpointView & { readonly network: string })[] {
+  endpoints(record: ContainerRecord): readonly Endpoint[] {
     return this.#starter.network(record).endpoints;
   }
 

@@ -52,6 +52,7 @@ export interface ContainerInfo {
       string,
       {
         readonly ip: string;
+        readonly ip6: string | undefined;
         readonly mac: string;
         readonly gateway: string | undefined;
         readonly aliases: readonly string[];
@@ -66,6 +67,7 @@ export interface ContainerInfo {
 export interface EndpointView {
   readonly networkName: string;
   readonly ip: string;
+  readonly ip6?: string;
   readonly mac: string;
   readonly gateway?: string;
   readonly aliases: readonly string[];
@@ -100,7 +102,10 @@ export function inspectRecord(
     labels: record.labels,
     ports,
     networks: Object.fromEntries(
-      endpoints.map(({ networkName, ip, mac, gateway, aliases }) => [networkName, { ip, mac, gateway, aliases }]),
+      endpoints.map(({ networkName, ip, ip6, mac, gateway, aliases }) => [
+        networkName,
+        { ip, ip6, mac, gateway, aliases },
+      ]),
     ),
     lifetime: record.lifetime,
   });

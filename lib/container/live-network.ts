@@ -34,7 +34,7 @@ export class LiveNetwork {
    *
    * @throws {@link ConflictError} when it is on that network already, or an address is taken.
    */
-  async connect(record: ContainerRecord, request: Attachment & JoinRequest, { call, signal }: Call): Promise<void> {
+  async connect(record: ContainerRecord, request: Attachment, { call, signal }: Call): Promise<void> {
     const { config } = record;
     const bad = (reason: string, remedy?: string): ConflictError =>
       new ConflictError({

@@ -35,7 +35,7 @@ export const ready = {
   http(path: string, options: { readonly port: number; readonly status?: number }): Condition {
     return async (container, { signal }) => {
       for (;;) {
-        if (await answers(await container.address(options.port), path, options.status, signal)) return;
+        if (await answers(container, path, options, signal)) return;
         await delay(POLL_MS, undefined, { signal });
       }
     };
@@ -50,9 +50,14 @@ export const ready = {
   },
 };
 
-async function answers(host: string, path: string, status: number | undefined, signal: AbortSignal): Promise<boolean> {
+async function answers(
+  container: Container,
+  path: string,
+  { port, status }: { readonly port: number; readonly status?: number },
+  signal: AbortSignal,
+): Promise<boolean> {
   try {
-    const response = await fetch(`http://${host}${path}`, { signal });
+    const response = await container.fetch(path, { port, signal });
     await response.body?.cancel();
     return status === undefined ? response.status < 400 : response.status === status;
   } catch {

@@ -37,8 +37,7 @@ export function openTunnel(options: TunnelOptions): Promise<Socket> {
     let answer = Buffer.alloc(0);
     const settle = (): void => {
       off();
-      socket.removeAllListeners('data').removeAllListeners('error').removeAllListeners('close');
-      socket.pause();
+      for (const event of ['readable', 'error', 'close']) socket.removeAllListeners(event);
     };
     const fail = (errno: string, reason?: unknown): void => {
       settle();
@@ -49,7 +48,10 @@ export function openTunnel(options: TunnelOptions): Promise<Socket> {
     const off = onAborted(signal, () => fail('', signal?.reason));
     socket.on('error', error => fail((error as NodeJS.ErrnoException).code ?? 'EPIPE'));
     socket.on('close', () => fail('EPIPE'));
-    socket.on('data', (bytes: Buffer) => {
+    // Not by `data`: what flows once cannot be handed on without losing some of it.
+    socket.on('readable', () => {
+      const bytes = socket.read() as Buffer | null;
+      if (bytes === null) return;
       answer = Buffer.concat([answer, bytes]);
       if (answer.length < HEADER) return;
       const end = HEADER + answer.readUInt32LE(1);

@@ -1,4 +1,5 @@
 import type { AbortOptions, Labels } from '../types.js';
+import type { JoinRequest } from './members.js';
 import type { NetworkRecord } from './record.js';
 
 /** A frozen copy of what is known of a network at one moment. */
@@ -25,10 +26,18 @@ export interface NetworkInfo {
   readonly containers: Readonly<Record<string, string>>;
 }
 
+/** A container, by its handle, its name or its id. */
+export type ContainerRef = string | { readonly id: string };
+
+/** How a container joins. */
+export interface ConnectOptions extends AbortOptions, Omit<JoinRequest, 'network'> {}
+
 /** @internal What a handle asks its collection for. */
 export interface NetworkHome {
   inspect(id: string, call: string): NetworkInfo;
   remove(id: string, call: string, signal: AbortSignal | undefined): Promise<void>;
+  connect(id: string, container: ContainerRef, options: ConnectOptions): Promise<void>;
+  disconnect(id: string, container: ContainerRef, signal: AbortSignal | undefined): Promise<void>;
   /** Removes without ever failing: what is left is reported as a warning. */
   dispose(id: string): Promise<void>;
 }
@@ -55,6 +64,27 @@ export class Network {
   async inspect(options: AbortOptions = {}): Promise<NetworkInfo> {
     options.signal?.throwIfAborted();
     return this.#home.inspect(this.id, 'network.inspect');
+  }
+
+  /**
+   * Puts a container on this network, besides those that it is on: at once if it runs, and at every start from now on.
+   *
+   * @throws {@link ConflictError} when it is on it already, or has no networks of its own, or an address is taken.
+   * @throws {@link NotFoundError} when there is no such container.
+   */
+  async connect(container: ContainerRef, options: ConnectOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    await this.#home.connect(this.id, container, options);
+  }
+
+  /**
+   * Takes a container off this network.
+   *
+   * @throws {@link NotFoundError} when it is not on it.
+   */
+  async disconnect(container: ContainerRef, options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    await this.#home.disconnect(this.id, container, options.signal);
   }
 
   /**

@@ -7,11 +7,11 @@ import type { Records } from '../store/records.js';
 import type { AbortOptions, Filter, Labels, Owned, PruneReport } from '../types.js';
 import type { Attachment, Endpoint, NetworkOp } from './attach.js';
 import { Bridges, type Call } from './bridges.js';
-import { checkName, nameTaken, noSubnet, notFound } from './checks.js';
+import { checkJoin, checkName, nameTaken, noSubnet, notFound } from './checks.js';
 import { formatCidr } from './cidr.js';
 import { type JoinRequest, type Member, Members } from './members.js';
 import { removeLink } from './names.js';
-import { Network, type NetworkHome, type NetworkInfo, OwnedNetwork } from './network.js';
+import { type ContainerRef, Network, type NetworkHome, type NetworkInfo, OwnedNetwork } from './network.js';
 import { defaultNetwork, type Emit, type NetworkRecord, type NetworkStore } from './record.js';
 import { checkSettings } from './settings.js';
 import { checkFree, firstGateway, freeSubnets, parseSubnet, type SubnetOptions } from './subnets.js';
@@ -52,8 +52,16 @@ export interface NetworksSetup {
   readonly emit: Emit;
   /** Whether a container runs. Asked only of containers whose starter is dead. */
   readonly isRunning: (container: string) => boolean;
+  /** What puts containers on networks. */
+  readonly connector?: () => Connector;
   /** The containers that name a network, running or not. They may call it by name or by id. */
   readonly usedBy?: (network: { readonly id: string; readonly name: string }) => readonly string[];
+}
+
+/** @internal */
+export interface Connector {
+  connect(container: ContainerRef, request: JoinRequest, call: Call): Promise<void>;
+  disconnect(container: ContainerRef, network: string, call: Call): Promise<void>;
 }
 
 type Draft = Pick<NetworkRecord, 'name' | 'internal' | 'labels'> & Partial<NetworkRecord>;
@@ -68,6 +76,16 @@ export class Networks {
     inspect: (id, call) => this.#inspect(this.#require(id, call)),
     remove: (id, call) => this.#remove(this.#require(id, call), call),
     dispose: id => this.#dispose(id),
+    connect: async (id, container, { signal, ...rest }) => {
+      const call = 'network.connect';
+      const request: JoinRequest = { ...rest, network: this.#require(id, call).name };
+      checkJoin(call, defined(request));
+      await this.#connector(call).connect(container, defined(request), { call, signal });
+    },
+    disconnect: async (id, container, signal) => {
+      const call = 'network.disconnect';
+      await this.#connector(call).disconnect(container, this.#require(id, call).name, { call, signal });
+    },
   };
 
   /** @internal */
@@ -200,6 +218,12 @@ export class Networks {
   /** Lets go of the bridges; those that nobody else uses go. For `Engine.close`. @internal */
   async close(): Promise<void> {
     await this.#bridges.close();
+  }
+
+  #connector(call: string): Connector {
+    const connector = this.#setup.connector?.();
+    if (connector === undefined) throw new TypeError(`${call}: there are no containers here`);
+    return connector;
   }
 
   #findOrMake(ref: string, call: Call): NetworkRecord | Promise<NetworkRecord> {
@@ -352,6 +376,15 @@ export class Networks {
     this.#setup.emit('warning', { time: new Date(), message: `${message}: ${reason}`, ...cause });
   }
 }
+
+/** What was left out is not there, rather than `undefined`. */
+function defined(request: JoinRequest): Definite<JoinRequest> {
+  return Object.fromEntries(
+    Object.entries(request).filter(([, value]) => value !== undefined),
+  ) as Definite<JoinRequest>;
+}
+
+type Definite<T> = { readonly [K in keyof T]: Exclude<T[K], undefined> };
 
 function newId(): string {
   return randomBytes(32).toString('hex');
