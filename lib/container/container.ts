@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 
@@ -26,7 +25,7 @@ import type {
   WaitCondition,
 } from './options.js';
 import { collect, type Process } from './process.js';
-import { dialInto, fetchFrom, type FetchOptions } from './reach.js';
+import { dialInto, fetchFrom, listensIn, type FetchOptions } from './reach.js';
 import { execsOf, findExec, spawnIn } from './spawn.js';
 import type { Condition } from './ready.js';
 import type { ContainerRecord } from './record.js';
@@ -398,9 +397,7 @@ export class Container {
   }
 
   /**
-   * Publishes a port no more. Connections that there are go on.
-   *
-   * @throws {@link NotFoundError} when it is not published.
+   * Publishes a port no more. Connections that there are go on. @throws {@link NotFoundError} when it is not published.
    */
   async unpublish(port: number, protocol: 'tcp' | 'udp' = 'tcp', options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
@@ -419,20 +416,14 @@ export class Container {
     return dialInto(this.#home.live, this.#record(call), port, call, options);
   }
 
-  /**
-   * One HTTP request to a port inside, over {@link Container.dial}. Redirects are not followed.
-   *
-   * @param path - Begins with `/`.
-   */
+  /** One HTTP request to a port inside, over {@link Container.dial}. Redirects are not followed. */
   async fetch(path: string, options: FetchOptions = {}): Promise<Response> {
     return fetchFrom(this.#home.live, this.#record('container.fetch'), path, options);
   }
 
   /** Whether anything inside listens on a TCP port, read from the container's own tables. @internal */
   async listens(port: number): Promise<boolean> {
-    const running = await this.#home.live.require(this.#record('container.waitFor'), 'container.waitFor');
-    const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-    return ['tcp', 'tcp6'].some(table => listening(`/proc/${running.started.pid}/net/${table}`, suffix));
+    return listensIn(this.#home.live, this.#record('container.waitFor'), port);
   }
 
   async #lastLines(): Promise<string> {
@@ -452,14 +443,4 @@ export class Container {
   #record(call: string): ContainerRecord {
     return this.#home.record(this.id, call);
   }
-}
-
-function listening(table: string, suffix: string): boolean {
-  // sl local_address rem_address st …: 0A is LISTEN.
-  return readFileSync(table, 'latin1')
-    .split('\n')
-    .some(line => {
-      const [, local, , state] = line.trim().split(/\s+/);
-      return state === '0A' && local?.endsWith(suffix) === true;
-    });
 }
