@@ -16,6 +16,7 @@ import { describeCgroups, type CgroupHost } from './host/cgroups.js';
 import { holdCgroups, markerHolder } from './host/cgroups-control.js';
 import { sweepCgroups } from './host/cgroups-remove.js';
 import { Helper } from './host/helper.js';
+import type { CheckOptions, StoreCheck } from './image/check.js';
 import type { Image } from './image/image.js';
 import { ImageCollection } from './image/images.js';
 import { Networks } from './network/networks.js';
@@ -30,9 +31,11 @@ import type {
   EngineEvents,
   Features,
   Logger,
+  Operation,
   Owned,
   PlatformString,
   PruneReport,
+  TransferProgress,
 } from './types.js';
 import { VolumeCollection } from './volume/volumes.js';
 
@@ -255,6 +258,23 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
     return (this.#features ??= import('./host/features.js').then(({ probeFeatures }) =>
       probeFeatures({ directory: this.root }),
     ));
+  }
+
+  /**
+   * Verifies the store: digests of all blobs, what is recorded of images against their manifests, unpacked layers against
+   * the archives that they came from. With `repair`, what is broken is taken away, and layers whose blobs are good are
+   * unpacked anew; the report says which images are to be pulled again. Others may use the store meanwhile.
+   *
+   * @returns What was found. A problem is a value here, not an exception.
+   */
+  check(options: CheckOptions = {}): Operation<StoreCheck, TransferProgress> {
+    const running = this.#store
+      .records<ContainerRecord>('containers')
+      .list()
+      .filter(({ id }) => this.containers.live.isUp(id));
+    return this.images.check(options, chainId =>
+      running.filter(({ chain }) => chain.includes(chainId)).map(({ id }) => id),
+    );
   }
 
   /** What the store takes on disk, as `docker system df` counts it. Takes as long as the trees of containers and volumes are large. */

@@ -50,6 +50,7 @@ export { Image } from './image/image.js';
 export type { ImageCollection } from './image/images.js';
 export type { PullOptions, PullPolicy, CopyOptions, LoadImageOptions } from './image/options.js';
 export type { ImageRemoval, RemoveImageOptions } from './image/removals.js';
+export type { CheckOptions, StoreCheck, StoreProblem } from './image/check.js';
 export type { ImageLocation } from './image/copy.js';
 export type { HistoryStep } from './image/history.js';
 export type { ImportOptions } from './image/import.js';

@@ -1,4 +1,5 @@
 import type { ContainerFilter } from '../container/filter.js';
+import type { ImageFilter } from '../image/filter.js';
 import type { Filter } from '../types.js';
 import { BadValue } from './flags.js';
 import type { Pair } from './pairs.js';
@@ -88,10 +89,17 @@ export function pruneFilter(filters: readonly Pair[]): ContainerFilter {
   };
 }
 
-function instant(text: string): Date {
+/** @throws {@link UsageError} */
+export function instant(text: string): Date {
   try {
     return parseInstant(text);
   } catch (error) {
     throw error instanceof BadValue ? new UsageError(`invalid filter 'until=${text}': ${error.reason}`, 1) : error;
   }
+}
+
+/** As {@link pruneFilter}, for images. */
+export function imagePruneFilter(filters: readonly Pair[]): ImageFilter {
+  const { labels = {}, notLabels = {}, until } = pruneFilter(filters);
+  return { labels, notLabels, ...(until && { until }) };
 }

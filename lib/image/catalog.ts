@@ -252,6 +252,11 @@ export class Catalog {
     if (first !== undefined) this.#records.assign(tag, first[0]);
   }
 
+  /** Writes the list of images that other programs read anew. */
+  async refresh(signal?: AbortSignal): Promise<void> {
+    await this.#change(signal, () => {});
+  }
+
   async #change<T>(signal: AbortSignal | undefined, work: () => T): Promise<T> {
     const lock = await this.#store.lock(LOCK, signal === undefined ? {} : { signal });
     try {

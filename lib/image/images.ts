@@ -22,6 +22,7 @@ import { operation, type Report } from '../util/operation.js';
 import type { Descriptor } from '../oci/descriptor.js';
 import type { ArrivalOptions } from './arrival.js';
 import { Catalog } from './catalog.js';
+import type { CheckOptions, StoreCheck } from './check.js';
 import type { ImageLocation } from './copy.js';
 import type { FromHostOptions } from './from-host.js';
 import type { HistoryStep } from './history.js';
@@ -391,6 +392,19 @@ export class ImageCollection {
    */
   async remove(ref: string, options: RemoveImageOptions = {}): Promise<ImageRemoval> {
     return this.#removals.remove(ref, options);
+  }
+
+  /** @internal See `engine.check()`. */
+  check(
+    options: CheckOptions,
+    usedBy: (chainId: Digest) => readonly string[],
+  ): Operation<StoreCheck, TransferProgress> {
+    return operation(async report => {
+      const { checkStore } = await import('./check.js');
+      const signal = options.signal ?? new AbortController().signal;
+      signal.throwIfAborted();
+      return checkStore({ options, arrival: this.#arrival('engine.check', signal, report), usedBy });
+    });
   }
 
   /** @internal See `engine.diskUsage()`. */

@@ -1,5 +1,5 @@
 import { atLeast, atMost, command, exactly, type Group } from '../command.js';
-import { parsedList, text, toggle } from '../flags.js';
+import { list, parsedList, text, toggle } from '../flags.js';
 import { parseFilter } from '../pairs.js';
 import { inspectOf } from './container.js';
 import { push } from './registry.js';
@@ -19,6 +19,7 @@ export const pull = command({
 
 export const loadFlags = {
   input: text('Read from tar archive file, instead of STDIN', 'i'),
+  platform: text('Load only the given platform variant (os/arch[/variant])'),
   quiet: toggle('Suppress the load output', 'q'),
 };
 
@@ -28,6 +29,50 @@ export const load = command({
   flags: loadFlags,
   arity: exactly(0),
   run: async call => (await import('../verbs/load.js')).load(call),
+});
+
+export const saveFlags = {
+  format: text("'docker' (an OCI layout that docker load of any version reads) or 'oci'"),
+  output: text('Write to a file, instead of STDOUT', 'o'),
+  platform: text("Save only the given platform variant (os/arch[/variant]), or 'all'"),
+};
+
+export const save = command({
+  synopsis: '[OPTIONS] IMAGE [IMAGE...]',
+  summary: 'Save one or more images to a tar archive (streamed to STDOUT by default)',
+  flags: saveFlags,
+  arity: atLeast(1),
+  run: async call => (await import('../verbs/save.js')).save(call),
+});
+
+export const importFlags = {
+  change: list('Apply Dockerfile instruction to the created image', 'c'),
+  message: text('Set commit message for imported image', 'm'),
+  platform: text('Set platform of the image (os/arch[/variant])'),
+};
+
+export const importImage = command({
+  synopsis: '[OPTIONS] file|URL|- [REPOSITORY[:TAG]]',
+  summary: 'Import the contents from a tarball to create a filesystem image',
+  flags: importFlags,
+  arity: { min: 1, max: 2 },
+  run: async call => (await import('../verbs/import.js')).importImage(call),
+});
+
+export const historyFlags = {
+  format: text("Format output: 'table', 'json', 'table TEMPLATE' or a Go template"),
+  human: toggle('Print sizes and dates in human readable format', 'H', true),
+  'no-trunc': toggle("Don't truncate output"),
+  platform: text('Show history for the given platform (os/arch[/variant])'),
+  quiet: toggle('Only show image IDs', 'q'),
+};
+
+export const history = command({
+  synopsis: '[OPTIONS] IMAGE',
+  summary: 'Show the history of an image',
+  flags: historyFlags,
+  arity: exactly(1),
+  run: async call => (await import('../verbs/history.js')).history(call),
 });
 
 export const imagesFlags = {
@@ -47,7 +92,11 @@ export const images = command({
   run: async call => (await import('../verbs/images.js')).images(call),
 });
 
-export const removeImageFlags = { force: toggle('Force removal of the image', 'f') };
+export const removeImageFlags = {
+  force: toggle('Force removal of the image', 'f'),
+  'no-prune': toggle('Leave on the disk what the image was made of, until the next prune'),
+  platform: text('Remove only the given platform variant (os/arch[/variant])'),
+};
 
 export const removeImage = command({
   synopsis: '[OPTIONS] IMAGE [IMAGE...]',
@@ -67,7 +116,7 @@ export const tag = command({
 
 export const pruneImagesFlags = {
   all: toggle('Remove all unused images, not just dangling ones', 'a'),
-  filter: parsedList('filter', 'Only those with a label ("label=<key>=<value>")', parseFilter),
+  filter: parsedList('filter', 'Provide filter values (e.g. "until=<timestamp>")', parseFilter),
   force: toggle('Do not prompt for confirmation', 'f'),
 };
 
@@ -76,12 +125,24 @@ const prune = command({
   summary: 'Remove unused images',
   flags: pruneImagesFlags,
   arity: exactly(0),
-  run: async call => (await import('../verbs/prune.js')).pruneImages(call),
+  run: async call => (await import('../verbs/image-prune.js')).pruneImages(call),
 });
 
 export const image: Group = {
   kind: 'group',
   summary: 'Manage images',
-  commands: { inspect: inspectOf('image'), load, ls: images, prune, pull, push, rm: removeImage, tag },
+  commands: {
+    history,
+    import: importImage,
+    inspect: inspectOf('image'),
+    load,
+    ls: images,
+    prune,
+    pull,
+    push,
+    rm: removeImage,
+    save,
+    tag,
+  },
   aliases: { list: 'ls', remove: 'rm' },
 };

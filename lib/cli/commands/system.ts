@@ -46,8 +46,36 @@ export const doctor = command({
   run: async call => (await import('../verbs/doctor.js')).doctor(call),
 });
 
+export const diskUsageFlags = {
+  format: text("Format output: 'table', 'json', 'table TEMPLATE' or a Go template"),
+  verbose: toggle('Show detailed information on space usage', 'v'),
+};
+
+const df = command({
+  synopsis: '[OPTIONS]',
+  summary: 'Show disk usage',
+  flags: diskUsageFlags,
+  arity: exactly(0),
+  run: async call => (await import('../verbs/system-df.js')).diskUsage(call),
+});
+
+export const checkFlags = {
+  format: text("Format output: 'json'"),
+  quick: toggle('Look at what is there and how large it is, and read no layer'),
+  repair: toggle('Take away what is broken'),
+};
+
+const check = command({
+  synopsis: '[OPTIONS]',
+  summary: 'Verify images and all content of the store',
+  flags: checkFlags,
+  arity: exactly(0),
+  run: async call => (await import('../verbs/system-check.js')).check(call),
+});
+
 export const systemPruneFlags = {
   all: toggle('Remove all unused images not just dangling ones', 'a'),
+  filter: parsedList('filter', 'Provide filter values (e.g. "label=<key>=<value>")', parseFilter),
   force: toggle('Do not prompt for confirmation', 'f'),
   volumes: toggle('Prune anonymous volumes'),
 };
@@ -57,11 +85,11 @@ const prune = command({
   summary: 'Remove unused data',
   flags: systemPruneFlags,
   arity: exactly(0),
-  run: async call => (await import('../verbs/prune.js')).pruneSystem(call),
+  run: async call => (await import('../verbs/system-prune.js')).pruneSystem(call),
 });
 
 export const system: Group = {
   kind: 'group',
   summary: 'Manage the store',
-  commands: { events, info, prune },
+  commands: { check, df, events, info, prune },
 };

@@ -17,7 +17,7 @@ import {
   stop,
   wait,
 } from './container.js';
-import { image, images, load, pull, removeImage, tag } from './image.js';
+import { history, image, images, importImage, load, pull, removeImage, save, tag } from './image.js';
 import { network } from './network.js';
 import { rename, stats, top, update } from './observe.js';
 import { login, logout, push, registry, search } from './registry.js';
@@ -43,8 +43,10 @@ export const root: Group = {
     doctor,
     events,
     exec,
+    history,
     image,
     images,
+    import: importImage,
     info,
     inspect,
     kill,
@@ -63,6 +65,7 @@ export const root: Group = {
     rm: remove,
     rmi: removeImage,
     run,
+    save,
     search,
     start,
     stats,

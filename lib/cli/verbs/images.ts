@@ -1,9 +1,13 @@
+import type { ImageFilter } from '../../image/filter.js';
+import { matchesReference } from '../../image/glob.js';
 import type { ImageInfo } from '../../image/inspect.js';
 import { parseReference } from '../../oci/reference.js';
+import type { PlatformString } from '../../types.js';
 import type { Invocation } from '../command.js';
 import type { imagesFlags, removeImageFlags } from '../commands/image.js';
-import { allOf, hasLabel, type Test } from '../filters.js';
+import { allOf, hasLabel, instant, type Test } from '../filters.js';
 import { printListing, type Row } from '../format.js';
+import type { Pair } from '../pairs.js';
 import { complain, print, withEngine, type Session } from '../session.js';
 import { humanDuration, humanSize } from '../units.js';
 import { formatTime } from './ps.js';
@@ -26,9 +30,16 @@ const headings = {
 
 /** `images`. */
 export async function images({ globals, flags, args: [wanted] }: Invocation<typeof imagesFlags>): Promise<number> {
-  const matches = allOf([...flags.filter, ...(wanted === undefined ? [] : [['reference', wanted] as const])], tests);
+  const filter = engineFilter(flags.filter);
+  const matches = allOf(
+    [
+      ...flags.filter.filter(([name]) => !(name in engineFilters)),
+      ...(wanted === undefined ? [] : [['reference', wanted] as const]),
+    ],
+    tests,
+  );
   return withEngine(globals, async session => {
-    const found = (await allImages(session)).filter(matches);
+    const found = (await allImages(session, filter)).filter(matches);
     const patterns = [
       ...flags.filter.filter(([name]) => name === 'reference').map(([, value]) => value),
       ...(wanted === undefined ? [] : [wanted]),
@@ -41,8 +52,8 @@ export async function images({ globals, flags, args: [wanted] }: Invocation<type
   });
 }
 
-async function allImages({ engine, signal }: Session): Promise<Listed[]> {
-  const listed = await engine.images.list({}, { signal });
+async function allImages({ engine, signal }: Session, filter: ImageFilter): Promise<Listed[]> {
+  const listed = await engine.images.list(filter, { signal });
   return Promise.all(
     listed.map(async image => {
       const info = await image.inspect({ signal });
@@ -51,26 +62,24 @@ async function allImages({ engine, signal }: Session): Promise<Listed[]> {
   );
 }
 
+/** What only the engine can tell: it compares images. */
+const engineFilters = { before: true, since: true, until: true };
+
+function engineFilter(filters: readonly Pair[]): ImageFilter {
+  const last = (wanted: string): string | undefined => filters.findLast(([name]) => name === wanted)?.[1];
+  const [before, since, until] = [last('before'), last('since'), last('until')];
+  return {
+    ...(before === undefined ? {} : { before }),
+    ...(since === undefined ? {} : { since }),
+    ...(until === undefined ? {} : { until: instant(until) }),
+  };
+}
+
 const tests: Readonly<Record<string, Test<Listed>>> = {
   dangling: ({ info }, value) => (info.tags.length === 0) === (value === 'true' || value === '1'),
   label: ({ labels }, value) => hasLabel(labels, value),
   reference: ({ info }, value) => info.tags.some(tag => matchesReference(tag, value)),
 };
-
-/** `alpine`, `alpine:3`, or a pattern with `*`, which does not cross a slash. */
-function matchesReference(tag: string, pattern: string): boolean {
-  const { repository, tag: name } = split(tag);
-  const wanted = split(pattern);
-  return glob(wanted.repository, repository) && (wanted.tag === undefined || glob(wanted.tag, name ?? ''));
-}
-
-function glob(pattern: string, text: string): boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replaceAll('*', '[^/]*')
-    .replaceAll('?', '[^/]');
-  return new RegExp(`^${source}$`).test(text);
-}
 
 function split(tag: string): { readonly repository: string; readonly tag: string | undefined } {
   const at = tag.lastIndexOf(':');
@@ -105,9 +114,15 @@ export async function removeImages({ globals, flags, args }: Invocation<typeof r
     let exitCode = 0;
     for (const ref of args) {
       try {
-        const { untagged, deleted } = await engine.images.remove(ref, { force: flags.force, signal });
+        const { platform } = flags;
+        const { untagged, deleted, layers } = await engine.images.remove(ref, {
+          force: flags.force,
+          noPrune: flags['no-prune'],
+          signal,
+          ...(platform === undefined ? {} : { platform: platform as PlatformString }),
+        });
         for (const tag of untagged) print(`Untagged: ${tag}`);
-        for (const id of deleted) print(`Deleted: ${id}`);
+        for (const id of [...deleted, ...layers]) print(`Deleted: ${id}`);
       } catch (error) {
         complain(error, globals.debug);
         exitCode = 1;

@@ -1,3 +1,4 @@
+import type { PlatformString } from '../../types.js';
 import type { Invocation } from '../command.js';
 import type { loadFlags } from '../commands/image.js';
 import { TransferLines } from '../progress.js';
@@ -9,7 +10,10 @@ export async function load({ globals, flags }: Invocation<typeof loadFlags>): Pr
   if (flags.input === undefined && process.stdin.isTTY)
     throw new UsageError('requested load from stdin, but stdin is empty', 1);
   return withEngine(globals, async ({ engine, signal }) => {
-    const loading = engine.images.load(flags.input ?? process.stdin, { signal });
+    const loading = engine.images.load(flags.input ?? process.stdin, {
+      signal,
+      ...(flags.platform === undefined ? {} : { platform: flags.platform as PlatformString }),
+    });
     if (!flags.quiet && process.stdout.isTTY) await new TransferLines(process.stdout, 'Loading layer').show(loading);
     for (const image of await loading) {
       const { id, tags } = await image.inspect();

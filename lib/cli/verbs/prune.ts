@@ -3,8 +3,6 @@ import { createInterface } from 'node:readline/promises';
 import type { PruneReport } from '../../types.js';
 import type { Invocation } from '../command.js';
 import type { pruneFlags } from '../commands/container.js';
-import type { pruneImagesFlags } from '../commands/image.js';
-import type { systemPruneFlags } from '../commands/system.js';
 import type { pruneVolumesFlags } from '../commands/volume.js';
 import { labelFilter, pruneFilter } from '../filters.js';
 import { print, withEngine } from '../session.js';
@@ -16,16 +14,6 @@ export async function pruneContainers({ globals, flags }: Invocation<typeof prun
   if (!(await confirmed('This will remove all stopped containers.', flags))) return 0;
   return withEngine(globals, async ({ engine, signal }) =>
     report('Containers', [await engine.containers.prune(filter, { signal })]),
-  );
-}
-
-/** `image prune`. */
-export async function pruneImages({ globals, flags }: Invocation<typeof pruneImagesFlags>): Promise<number> {
-  const filter = labelFilter(flags.filter);
-  const what = flags.all ? 'images without at least one container associated to them' : 'dangling images';
-  if (!(await confirmed(`This will remove all ${what}.`, flags))) return 0;
-  return withEngine(globals, async ({ engine, signal }) =>
-    report('Images', [await engine.images.prune({ ...filter, dangling: !flags.all }, { signal })]),
   );
 }
 
@@ -50,36 +38,12 @@ export async function pruneVolumes({ globals, flags }: Invocation<typeof pruneVo
   );
 }
 
-/** `system prune`. */
-export async function pruneSystem({ globals, flags }: Invocation<typeof systemPruneFlags>): Promise<number> {
-  const what = [
-    'all stopped containers',
-    'all networks not used by at least one container',
-    ...(flags.volumes ? ['all anonymous volumes not used by at least one container'] : []),
-    flags.all ? 'all images without at least one container associated to them' : 'all dangling images',
-    'all content that nothing refers to',
-  ];
-  if (!(await confirmed(`This will remove:\n${what.map(line => `  - ${line}`).join('\n')}\n`, flags))) return 0;
-  return withEngine(globals, async ({ engine, signal }) => {
-    // Containers first: what they hold on to is free then. The engine's own prune ends with the content of the store.
-    const kinds = [
-      ['Containers', await engine.containers.prune({}, { signal })],
-      ['Networks', await engine.networks.prune({}, { signal })],
-      ...(flags.volumes ? [['Volumes', await engine.volumes.prune({}, { signal })] as const] : []),
-      ['Images', await engine.images.prune({ dangling: !flags.all }, { signal })],
-    ] as const;
-    const rest = await engine.prune({ signal });
-    for (const [name, { removed }] of kinds) list(name, removed);
-    return total([...kinds.map(([, pruned]) => pruned), rest]);
-  });
-}
-
 interface Force {
   readonly force: boolean;
 }
 
 /** Asks, unless `--force` answers. Where nobody can be asked, the answer is no. */
-async function confirmed(warning: string, { force }: Force): Promise<boolean> {
+export async function confirmed(warning: string, { force }: Force): Promise<boolean> {
   if (force) return true;
   const question = createInterface({ input: process.stdin, output: process.stdout });
   try {
@@ -100,11 +64,11 @@ function report(kind: string, reports: readonly PruneReport[]): number {
   return total(reports);
 }
 
-function list(kind: string, removed: readonly string[]): void {
+export function list(kind: string, removed: readonly string[]): void {
   if (removed.length > 0) print([`Deleted ${kind}:`, ...removed, ''].join('\n'));
 }
 
-function total(reports: readonly PruneReport[]): number {
+export function total(reports: readonly PruneReport[]): number {
   print(
     `Total reclaimed space: ${humanSize(
       reports.reduce((sum, { reclaimedBytes }) => sum + reclaimedBytes, 0),

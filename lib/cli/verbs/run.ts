@@ -4,6 +4,7 @@ import { toProcess } from '../../container/process.js';
 import type { CreateContainerOptions } from '../../container/options.js';
 import { errorCode } from '../../errors.js';
 import { parseReference } from '../../oci/reference.js';
+import type { PlatformString } from '../../types.js';
 import { askedFor } from '../asked.js';
 import type { Invocation } from '../command.js';
 import type { createFlags, runFlags } from '../commands/run-flags.js';
@@ -122,10 +123,14 @@ async function prepare(session: Session, flags: CreateFlags, args: readonly stri
   const { engine, signal } = session;
   const policy = flags.pull ?? 'missing';
   const [ref = ''] = args;
-  if (policy !== 'always' && policy !== 'missing' && policy !== 'never') {
-    throw new UsageError(`invalid pull option: '${policy}': must be one of "always", "missing" or "never"`);
+  if (policy !== 'always' && policy !== 'missing' && policy !== 'newer' && policy !== 'never') {
+    throw new UsageError(`invalid pull option: '${policy}': must be one of "always", "missing", "newer" or "never"`);
   }
-  if (policy === 'always' || (policy === 'missing' && engine.images.tryResolve(ref, 'containers.run') === undefined)) {
+  if (
+    policy === 'always' ||
+    (policy === 'missing' &&
+      engine.images.tryResolve(ref, 'containers.run', flags.platform as PlatformString | undefined) === undefined)
+  ) {
     const { fetchImage } = await import('./pull.js');
     if (policy === 'missing')
       process.stderr.write(`Unable to find image '${parseReference(ref).familiar()}' locally\n`);
@@ -135,6 +140,10 @@ async function prepare(session: Session, flags: CreateFlags, args: readonly stri
       signal,
       ...(flags.platform === undefined ? {} : { platform: flags.platform }),
     });
+  }
+  if (policy === 'newer') {
+    const platform = flags.platform as PlatformString | undefined;
+    await engine.images.obtain(ref, { call: 'containers.run', policy, signal, ...(platform && { platform }) });
   }
   const terminalSize = flags.tty ? currentSize() : undefined;
   return {
