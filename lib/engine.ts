@@ -66,6 +66,10 @@ export interface EngineOptions extends AbortOptions {
    * cannot be started is a warning. @defaultValue `false`
    */
   readonly restore?: boolean;
+  /** A layer that unpacks to more bytes is refused. Default 64 GiB. */
+  readonly maxLayerBytes?: number;
+  /** A layer that unpacks to more than so many times its own size is refused, from 1 GiB on. Default 2000. */
+  readonly maxLayerRatio?: number;
   /** Where warnings go. Default: nowhere; they are events as well. */
   readonly logger?: Logger;
 }
@@ -128,6 +132,8 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       ...(options.insecureRegistries === undefined ? {} : { insecureRegistries: options.insecureRegistries }),
       ...(options.registryMirrors === undefined ? {} : { registryMirrors: options.registryMirrors }),
       ...(options.registry === undefined ? {} : { registry: options.registry }),
+      ...(options.maxLayerBytes === undefined ? {} : { maxLayerBytes: options.maxLayerBytes }),
+      ...(options.maxLayerRatio === undefined ? {} : { maxLayerRatio: options.maxLayerRatio }),
       onMirrorFailure: (host, error) => this.warn(`the mirror ${host} failed, and the next was asked`, error),
     });
     this.networks = new Networks({

@@ -54,6 +54,8 @@ export type { CheckOptions, StoreCheck, StoreProblem } from './image/check.js';
 export type { ImageLocation } from './image/copy.js';
 export type { HistoryStep } from './image/history.js';
 export type { ImportOptions } from './image/import.js';
+export type { LintFinding } from './image/lint.js';
+export type { ImageChange, MountedImage } from './image/mount.js';
 export type { SaveOptions } from './image/save.js';
 export type { ImageFilter } from './image/filter.js';
 export type { FromHostOptions } from './image/from-host.js';

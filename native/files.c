@@ -142,6 +142,7 @@ static const struct {
 } jobs[] = {
     {"archive", files_archive}, {"extract", files_extract}, {"layer", files_layer},   {"changes", files_changes}, {"stat", files_stat},
     {"readdir", files_readdir}, {"read", files_read},       {"write", files_write},   {"mkdir", files_mkdir},     {"rm", files_remove},
+    {"stay", files_stay},
 };
 
 static int run_job(const struct op *op) {

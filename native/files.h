@@ -13,6 +13,9 @@ int files_layer(const struct op *op);
 /* changes DIR overlay|plain BEFORE IGNORED…: one fact for each; BEFORE is where what was before is mounted, or is. */
 int files_changes(const struct op *op);
 
+/* stay: says its process id on stdout, and is there for others to look in through /proc until stdin ends. */
+int files_stay(const struct op *op);
+
 /* Small things: stat, readdir, read, write, mkdir, rm. */
 int files_stat(const struct op *op);
 int files_readdir(const struct op *op);

@@ -14,6 +14,8 @@ import { indexTar, type IndexedFile } from './tar-index.js';
 /** Links that lead to links; Docker's own archives have one step. */
 const MAX_LINKS = 16;
 const CHUNK_BYTES = 1 << 20;
+/** An archive that is larger than so many times what came is a bomb. */
+const MAX_RATIO = 2000;
 
 /** Files by name, from an archive or a directory. */
 export interface ArchiveFiles extends AsyncDisposable {
@@ -78,7 +80,7 @@ export async function spool(source: Readable, { call, directory, signal }: OpenO
   const off = onAborted(signal, () => source.destroy());
   try {
     await unlink(path);
-    for await (const chunk of decompress(source, { signal, call, source: 'the archive' })) {
+    for await (const chunk of decompress(source, { signal, call, source: 'the archive', maxRatio: MAX_RATIO })) {
       await file.appendFile(chunk);
       signal.throwIfAborted();
     }

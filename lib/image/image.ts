@@ -1,10 +1,12 @@
 import type { Readable } from 'node:stream';
 
 import type { Descriptor } from '../oci/descriptor.js';
-import type { AbortOptions, Digest, Operation, PlatformString } from '../types.js';
+import type { AbortOptions, Digest, Operation, Owned, PlatformString } from '../types.js';
 import type { HistoryStep } from './history.js';
 import type { ImageCollection } from './images.js';
 import type { DockerImage, ImageInfo } from './inspect.js';
+import type { LintFinding } from './lint.js';
+import type { MountedImage } from './mount.js';
 import type { PushOptions, PushProgress } from './push.js';
 import type { ImageRecord } from './record.js';
 import type { SaveOptions } from './save.js';
@@ -40,19 +42,19 @@ export class Image {
    */
   async inspect(options: AbortOptions = {}): Promise<ImageInfo> {
     options.signal?.throwIfAborted();
-    return this.#images.inspect(this.id);
+    return this.#images.look.inspect(this.id);
   }
 
   /** The same in the words of `docker image inspect`. */
   async inspectDocker(options: AbortOptions = {}): Promise<DockerImage> {
     options.signal?.throwIfAborted();
-    return this.#images.inspectDocker(this.id);
+    return this.#images.look.inspectDocker(this.id);
   }
 
   /** How it came about, the last step first, as `docker history` lists it. */
   async history(options: AbortOptions = {}): Promise<readonly HistoryStep[]> {
     options.signal?.throwIfAborted();
-    return this.#images.history(this.id);
+    return this.#images.look.history(this.id);
   }
 
   /**
@@ -61,6 +63,38 @@ export class Image {
    */
   save(options: Omit<SaveOptions, 'platform'> = {}): Readable {
     return this.#images.save(this.id, options);
+  }
+
+  /**
+   * Its files as one read-only directory, for scanners and the like, until it is disposed of or this process ends. No mount
+   * appears among the host's: the path leads through a helper process.
+   *
+   * @throws {@link NotFoundError} when the image, or a layer of it, was removed.
+   */
+  async mount(options: AbortOptions = {}): Promise<Owned<MountedImage>> {
+    return this.#images.look.mount(this.id, options);
+  }
+
+  /** Its files as one tar archive, without layers, as `docker export` writes those of a container. */
+  async export(options: AbortOptions = {}): Promise<Readable> {
+    return this.#images.look.export(this.id, options);
+  }
+
+  /** Its layers, lowest first: what was transferred, what was in it, and how large. */
+  async layers(options: AbortOptions = {}): Promise<ImageInfo['layers']> {
+    return (await this.inspect(options)).layers;
+  }
+
+  /** How it came about as a Dockerfile, as far as its history tells. For reading: what was copied is not named in it. */
+  async toDockerfile(options: AbortOptions = {}): Promise<string> {
+    options.signal?.throwIfAborted();
+    return this.#images.look.toDockerfile(this.id);
+  }
+
+  /** What in its configuration is legal and yet seldom meant: root, secrets, an entrypoint that swallows the command. */
+  async lint(options: AbortOptions = {}): Promise<readonly LintFinding[]> {
+    options.signal?.throwIfAborted();
+    return this.#images.look.lint(this.id);
   }
 
   /** Gives it one more name. An image that had that name loses it. */

@@ -2,7 +2,6 @@ import { Readable } from 'node:stream';
 
 import { NotFoundError, ParseError } from '../errors.js';
 import type { Platform } from '../oci/descriptor.js';
-import { MAX_CONFIG_BYTES } from '../oci/image-spec.js';
 import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.js';
 import { parseReference } from '../oci/reference.js';
 import type { RegistryStorage } from '../registry/server/storage.js';
@@ -25,7 +24,6 @@ import { Catalog } from './catalog.js';
 import type { CheckOptions, StoreCheck } from './check.js';
 import type { ImageLocation } from './copy.js';
 import type { FromHostOptions } from './from-host.js';
-import type { HistoryStep } from './history.js';
 import type { ImportOptions } from './import.js';
 import { obtainImage } from './obtain.js';
 import type {
@@ -39,7 +37,9 @@ import type {
 import type { SaveOptions } from './save.js';
 import { matches, type ImageFilter } from './filter.js';
 import { Image } from './image.js';
-import { familiar, toDockerImage, toImageInfo, type DockerImage, type ImageInfo, type Inspected } from './inspect.js';
+import { familiar } from './inspect.js';
+import { Look } from './look.js';
+import type { ImageChange } from './mount.js';
 import type { Departure, PushOptions, PushProgress } from './push.js';
 import type { ImageRecord } from './record.js';
 import { Removals, type ImageRemoval, type RemoveImageOptions } from './removals.js';
@@ -55,6 +55,8 @@ export class ImageCollection {
   readonly #store: Store;
   readonly #catalog: Catalog;
   readonly #resolver: Resolver;
+  /** What the handles hand on to. @internal */
+  readonly look: Look;
   readonly #removals: Removals;
 
   constructor(options: ImageCollectionOptions) {
@@ -62,6 +64,7 @@ export class ImageCollection {
     this.#store = options.store;
     this.#catalog = new Catalog(options.store);
     this.#resolver = new Resolver(options.store, this.#catalog);
+    this.look = new Look(options.store, this.#catalog, this.#resolver);
     this.#removals = new Removals({
       store: options.store,
       catalog: this.#catalog,
@@ -330,30 +333,13 @@ export class ImageCollection {
     });
   }
 
-  /** @internal See {@link Image.inspect}. */
-  async inspect(ref: string): Promise<ImageInfo> {
-    return toImageInfo(await this.#inspected(ref, 'image.inspect'));
-  }
-
-  /** @internal See {@link Image.history}. */
-  async history(ref: string): Promise<readonly HistoryStep[]> {
-    const call = 'image.history';
-    const { record, tags } = await this.#inspected(ref, call);
-    const { historyOf } = await import('./history.js');
-    return historyOf(record, tags, this.#resolver.resolve(record.config, call).config.history);
-  }
-
-  /** @internal See {@link Image.inspectDocker}. */
-  async inspectDocker(ref: string): Promise<DockerImage> {
-    return toDockerImage(await this.#inspected(ref, 'image.inspect'));
-  }
-
-  async #inspected(ref: string, call: string): Promise<Inspected> {
-    const record = this.#catalog.find(ref, call);
-    const bytes = await this.#store.content.read(record.config, { maxBytes: MAX_CONFIG_BYTES });
-    // It was checked before it was stored, and its digest just now.
-    const raw = JSON.parse(bytes.toString()) as Record<string, unknown>;
-    return { record, tags: this.#catalog.tagsOf(record), raw };
+  /**
+   * What is different in the files of two images, by time, size, mode and owner: `docker diff`, between images.
+   *
+   * @throws {@link NotFoundError} when there is no such image.
+   */
+  async diff(from: string | Image, to: string | Image, options: AbortOptions = {}): Promise<readonly ImageChange[]> {
+    return this.look.diff(String(from), String(to), options);
   }
 
   /**
@@ -435,8 +421,9 @@ export class ImageCollection {
     if (!Number.isInteger(concurrency) || concurrency < 1) {
       throw new TypeError(`${call}: expected concurrency to be a number from 1 on, got ${concurrency}`);
     }
-    const { maxLayerBytes = 64 * 2 ** 30 } = this.#options;
-    return { call, store: this.#store, catalog: this.#catalog, signal, report, concurrency, maxLayerBytes };
+    const { maxLayerBytes = 64 * 2 ** 30, maxLayerRatio = 2000 } = this.#options;
+    const limits = { maxLayerBytes, maxLayerRatio };
+    return { call, store: this.#store, catalog: this.#catalog, signal, report, concurrency, ...limits };
   }
 
   #roots(): Ref[] {

@@ -31,7 +31,7 @@ export interface ImageInfo {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
-/** The part of `docker image inspect` that does not speak of Docker's own storage. */
+/** As `docker image inspect` says it. */
 export interface DockerImage {
   readonly Id: Digest;
   readonly RepoTags: readonly string[];
@@ -47,6 +47,8 @@ export interface DockerImage {
   readonly Os: string;
   readonly OsVersion?: string;
   readonly Size: number;
+  /** Where the unpacked layers are, the top one apart. There is no `MergedDir`: nothing is mounted. */
+  readonly GraphDriver: { readonly Name: string; readonly Data: Readonly<Record<string, string>> };
   readonly RootFS: { readonly Type: 'layers'; readonly Layers?: readonly Digest[] };
   readonly Metadata: { readonly LastTagTime: string };
 }
@@ -58,6 +60,13 @@ export interface Inspected {
   readonly tags: readonly string[];
   /** The configuration as JSON says it, with whatever else is in it. */
   readonly raw: Readonly<Record<string, unknown>>;
+}
+
+/** Where an image's layers are on the disk. */
+export interface UnpackedLayers {
+  readonly driver: string;
+  /** Top first. */
+  readonly lowers: readonly string[];
 }
 
 /** In our words. */
@@ -76,7 +85,7 @@ export function toImageInfo({ record, tags, raw }: Inspected): ImageInfo {
 }
 
 /** In Docker's. */
-export function toDockerImage({ record, tags, raw }: Inspected): DockerImage {
+export function toDockerImage({ record, tags, raw }: Inspected, { driver, lowers }: UnpackedLayers): DockerImage {
   const diffIds = record.layers.map(layer => layer.diffId);
   return deepFreeze({
     Id: record.config,
@@ -93,9 +102,16 @@ export function toDockerImage({ record, tags, raw }: Inspected): DockerImage {
     Os: text(raw['os']),
     ...(text(raw['os.version']) === '' ? {} : { OsVersion: text(raw['os.version']) }),
     Size: sizeOf(record),
+    GraphDriver: { Name: driver === 'overlay' ? 'overlay2' : 'vfs', Data: graphData(driver, lowers) },
     RootFS: diffIds.length === 0 ? { Type: 'layers' } : { Type: 'layers', Layers: diffIds },
     Metadata: { LastTagTime: tags.length === 0 ? '0001-01-01T00:00:00Z' : record.updated },
   });
+}
+
+function graphData(driver: string, [top, ...below]: readonly string[]): Record<string, string> {
+  if (top === undefined) return {};
+  if (driver !== 'overlay') return { Dir: top };
+  return { ...(below.length === 0 ? {} : { LowerDir: below.join(':') }), UpperDir: top };
 }
 
 /** Docker prints these also when they are absent, the way Go prints a nil slice or map. */

@@ -65,4 +65,9 @@ export interface ImageCollectionOptions extends RegistryAccess {
   readonly usedBy?: (id: Digest) => readonly ImageUser[];
   /** A layer that unpacks to more is refused. Default 64 GiB. */
   readonly maxLayerBytes?: number;
+  /**
+   * A layer that unpacks to more than so many times its own size is refused, from 1 GiB on. gzip cannot do more than 1032;
+   * zstd can, and nobody does in earnest. Default 2000.
+   */
+  readonly maxLayerRatio?: number;
 }

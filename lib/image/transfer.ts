@@ -35,9 +35,14 @@ export interface TransferOptions {
   readonly concurrency: number;
   /** A layer that unpacks to more is refused. */
   readonly maxLayerBytes: number;
+  /** One that unpacks to more than so many times its own size, too, from {@link RATIO_FREE_BYTES} on. */
+  readonly maxLayerRatio: number;
   /** What is known of a snapshot from an image that has it. */
   facts(chainId: Digest): LayerFacts | undefined;
 }
+
+/** Below this a ratio says nothing: a file of zeros is no attack. */
+const RATIO_FREE_BYTES = 2 ** 30;
 
 const turns = new Turns();
 
@@ -191,7 +196,7 @@ async function unpack(
   compressed: AsyncIterable<Uint8Array>,
   options: TransferOptions,
 ): Promise<LayerFacts> {
-  const { call, signal, maxLayerBytes } = options;
+  const { call, signal, maxLayerBytes, maxLayerRatio } = options;
   const { blob, diffId, chainId } = source;
   const snapshot = await options.store.snapshots.prepare(chainId, source.parent);
   try {
@@ -202,7 +207,7 @@ async function unpack(
       whiteouts: snapshot.whiteouts,
       call,
       signal,
-      maxBytes: maxLayerBytes,
+      maxBytes: Math.min(maxLayerBytes, Math.max(RATIO_FREE_BYTES, blob.size * maxLayerRatio)),
     });
     if (applied.diffId !== diffId) {
       throw new IntegrityError({ call, what: `layer ${blob.digest}`, expected: diffId, actual: applied.diffId });
