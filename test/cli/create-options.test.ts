@@ -39,6 +39,7 @@ describe('flags become options', () => {
       tty: false,
       stdin: false,
       mounts: [],
+      volumesFrom: [],
       ports: [],
       resources: {},
     });
