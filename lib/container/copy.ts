@@ -1,15 +1,11 @@
 import { lstatSync, readlinkSync, realpathSync, statSync, type Stats } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Readable, type Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 
-import { decompress } from '../archive/compression.js';
 import { ConflictError, NotFoundError, SyscallError, errorCode } from '../errors.js';
-import { startFileJob, type FileJob } from '../host/file-job.js';
-import type { Fact } from '../host/job.js';
+import { drainArchive, feedArchive, pipeArchive, type CopyReport } from '../host/file-transfer.js';
 import { Plan } from '../host/plan.js';
 import type { AbortOptions } from '../types.js';
-import { explainFiles } from './copy-errors.js';
 import {
   assertsDirectory,
   cleanPath,
@@ -23,6 +19,8 @@ import type { CopyEnd } from './copy-paths.js';
 import { statFile, type FileStat } from './fs-stat.js';
 import { userOf } from './spec.js';
 import { inView, type FilesOf } from './view.js';
+
+export type { CopyReport };
 
 /** How files are copied into a container. */
 export interface CopyInOptions extends AbortOptions {
@@ -42,13 +40,6 @@ export interface CopyOutOptions extends AbortOptions {
   readonly owner?: 'self' | 'source';
   /** Of a source that is a symbolic link: what it leads to, and not the link. @defaultValue `false` */
   readonly followLink?: boolean;
-}
-
-/** What was copied. */
-export interface CopyReport {
-  readonly entries: number;
-  /** Of the files in it. */
-  readonly bytes: number;
 }
 
 const MAX_LINKS = 40;
@@ -77,7 +68,7 @@ export async function copyIn(
   const move = planCopy(from, destination);
   if ('refused' in move) throw refusal(call, target, move.refused);
   return inView(of, { call, signal, access: 'write', mounts: true }, plan =>
-    pipeJobs(new Plan().op('archive', from.read, move.name), plan.op('extract', move.directory, owners), {
+    pipeArchive(new Plan().op('archive', from.read, move.name), plan.op('extract', move.directory, owners), {
       call,
       signal,
     }),
@@ -106,7 +97,7 @@ export async function copyOut(
   if ('refused' in move) throw refusal(call, target, move.refused);
   const owners = options.owner === 'source' ? 'keep' : 'ignore';
   return inView(of, view, plan =>
-    pipeJobs(
+    pipeArchive(
       plan.op('archive', from.path, move.name),
       new Plan().op('target', move.directory).op('extract', '.', owners),
       {
@@ -238,85 +229,4 @@ function refusal(call: string, path: string, reason: string): ConflictError | No
   if (reason === 'no such directory') return new NotFoundError({ call, kind: 'file', ref: path });
   const remedy = 'The destination is a file';
   return new ConflictError({ call, kind: 'file', ref: path, reason, usedBy: [], remedy });
-}
-
-// ── moving bytes ────────────────────────────────────────────────────────────
-
-/** One helper writes the archive, another unpacks it: nothing of it passes through this process. */
-async function pipeJobs(read: Plan, write: Plan, { call, signal }: Calling): Promise<CopyReport> {
-  const explain = explainFiles(call);
-  const reader = startFileJob(read, { call, signal, stdout: 'pipe', explain });
-  const pipe = reader.stdout as Readable;
-  let writer: FileJob;
-  try {
-    writer = startFileJob(write, { call, signal, stdin: pipe, explain });
-  } catch (error) {
-    reader.kill();
-    throw error;
-  }
-  // Ours was only lent: while we held it, a writer that gave up would not be noticed.
-  pipe.destroy();
-  const [wrote, made] = await Promise.allSettled([
-    writer.done.catch((error: unknown) => gaveUp(reader, error)),
-    reader.done,
-  ]);
-  signal?.throwIfAborted();
-  // A reader that stopped early makes the writer fail too, and the other way round: the first cause is what counts.
-  if (made.status === 'rejected' && !isBrokenPipe(made.reason)) throw made.reason;
-  if (wrote.status === 'rejected') throw wrote.reason;
-  if (made.status === 'rejected') throw made.reason;
-  return report(made.value);
-}
-
-function gaveUp(reader: FileJob, error: unknown): never {
-  // What it has said by now is a cause; that it was killed is not.
-  setImmediate(() => reader.kill());
-  throw error;
-}
-
-function isBrokenPipe(error: unknown): boolean {
-  return error instanceof SyscallError && (error.stage === 'archive-write' || error.syscall === 'exit');
-}
-
-async function feedArchive(plan: Plan, archive: Readable, { call, signal }: Calling): Promise<CopyReport> {
-  const job = startFileJob(plan, { call, signal, stdin: 'pipe', explain: explainFiles(call) });
-  await job.ready;
-  const plain = decompress(archive, { call, source: 'the archive', ...(signal && { signal }) });
-  // A source that has nothing to say does not notice that nobody listens any more.
-  const over = new AbortController();
-  const ended = (): void => over.abort();
-  job.done.then(ended, ended);
-  const feeding = pipeline(plain, job.stdin as Writable, { signal: over.signal });
-  const [fed, done] = await Promise.allSettled([feeding.catch((error: unknown) => gaveUp(job, error)), job.done]);
-  signal?.throwIfAborted();
-  // What was read from failed: then the archive ended early. A helper that refuses it closes the pipe instead.
-  if (
-    fed.status === 'rejected' &&
-    !['EPIPE', 'ABORT_ERR'].includes(errorCode(fed.reason) ?? '') &&
-    done.status === 'rejected'
-  ) {
-    throw done.reason instanceof SyscallError && done.reason.syscall === 'exit' ? fed.reason : done.reason;
-  }
-  if (done.status === 'rejected') throw done.reason;
-  return report(done.value);
-}
-
-async function drainArchive(plan: Plan, target: Writable, { call, signal }: Calling): Promise<CopyReport> {
-  const job = startFileJob(plan, { call, signal, stdout: 'pipe', explain: explainFiles(call) });
-  await job.ready;
-  // The target is the caller's: it is not ended, since more may be to come.
-  const [drained, done] = await Promise.allSettled([
-    pipeline(job.stdout as Readable, target, { end: false }).catch((error: unknown) => gaveUp(job, error)),
-    job.done,
-  ]);
-  signal?.throwIfAborted();
-  if (done.status === 'rejected' && !isBrokenPipe(done.reason)) throw done.reason;
-  if (drained.status === 'rejected') throw drained.reason;
-  if (done.status === 'rejected') throw done.reason;
-  return report(done.value);
-}
-
-function report(facts: readonly Fact[]): CopyReport {
-  const done = facts.find(({ fact }) => fact === 'done');
-  return { entries: Number(done?.['entries'] ?? 0), bytes: Number(done?.['bytes'] ?? 0) };
 }

@@ -4,6 +4,7 @@ import { ConflictError } from '../errors.js';
 import { checkResources } from '../host/cgroups-limits.js';
 import type { ResolvedImage } from '../image/resolve.js';
 import { formatOwner, self } from '../store/owner.js';
+import type { AbortOptions } from '../types.js';
 import { Scope } from '../util/scope.js';
 import type { ContainerContext } from './context.js';
 import { prepareMounts } from './mounts.js';
@@ -33,10 +34,14 @@ export async function createRecord(
   const lifetime = options.lifetime ?? 'process';
   const name = claimName(context, id, options.name, call, lifetime === 'detached');
   scope.defer(() => void records.release(name, id));
-  const { mounts, anonymous } = await prepareMounts(context, options, image, call);
+  const { mounts, anonymous, fresh } = await prepareMounts(context, options, image, call);
   scope.defer(async () => {
     for (const volume of anonymous) await volumes.discard(volume);
   });
+  if (fresh.length > 0) {
+    const { copyUp } = await import('./copy-up.js');
+    await copyUp(context, image, fresh, { call, ...signalOf(options) });
+  }
   const record: ContainerRecord = {
     id,
     name,
@@ -102,4 +107,8 @@ function claimName(
     const name = drawName(attempt);
     if (records.claim(name, id, { durable })) return name;
   }
+}
+
+function signalOf({ signal }: AbortOptions): AbortOptions {
+  return signal === undefined ? {} : { signal };
 }

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 
 import { startFileJob } from '../host/file-job.js';
 import type { AbortOptions } from '../types.js';
-import { explainFiles } from './copy-errors.js';
+import { explainFiles } from '../host/file-errors.js';
 import { inView, type FilesOf } from './view.js';
 
 /** See `Container.export`. */

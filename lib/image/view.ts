@@ -50,6 +50,12 @@ export function isDirectoryInLayers(layers: readonly LayerView[], path: string):
   return resolveInLayers(layers, path)?.kind === 'directory';
 }
 
+/** The directories of the host that the stack shows as one at a path, top first; none when it shows no directory there. */
+export function partsInLayers(layers: readonly LayerView[], path: string): string[] {
+  const found = resolveInLayers(layers, path);
+  return found?.kind === 'directory' ? found.parts.map(part => join(part.layer.dir, part.path)) : [];
+}
+
 /** What the stack shows at a path, links followed: the host's path of the file, or of the topmost part of the directory. */
 export function locateInLayers(layers: readonly LayerView[], path: string): string | undefined {
   const found = resolveInLayers(layers, path);

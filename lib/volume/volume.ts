@@ -1,4 +1,7 @@
-import type { AbortOptions, Labels } from '../types.js';
+import type { Readable } from 'node:stream';
+
+import type { AbortOptions, Labels, Owned } from '../types.js';
+import type { CreateVolumeOptions } from './volumes.js';
 
 /** A frozen copy of what is known of a volume at one moment. */
 export interface VolumeInfo {
@@ -24,6 +27,9 @@ export interface VolumeHome {
   remove(name: string, call: string, options: AbortOptions): Promise<void>;
   /** Removes without ever failing: what is left is reported as a warning. */
   dispose(name: string): Promise<void>;
+  export(name: string, options: AbortOptions): Readable;
+  import(name: string, source: Readable | AsyncIterable<Uint8Array>, options: AbortOptions): Promise<void>;
+  clone(name: string, options: CreateVolumeOptions): Promise<Owned<Volume>>;
 }
 
 /** Files that outlive containers. */
@@ -45,6 +51,37 @@ export class Volume {
   async inspect(options: AbortOptions = {}): Promise<VolumeInfo> {
     options.signal?.throwIfAborted();
     return this.#home.inspect(this.name, 'volume.inspect');
+  }
+
+  /**
+   * All that is in it, as a tar archive with owners, modes, times and attributes. What is written meanwhile may be in it or not.
+   *
+   * @returns A stream that fails with {@link NotFoundError} when the volume was removed, and that may be left early.
+   */
+  export(options: AbortOptions = {}): Readable {
+    return this.#home.export(this.name, options);
+  }
+
+  /**
+   * Unpacks a tar archive over what is in it. Files that are in both are replaced.
+   *
+   * @param source - The archive, as it is or compressed by gzip or zstd.
+   * @throws {@link ParseError} when it is malformed, or names something outside; what came before it is there by then.
+   */
+  async import(source: Readable | AsyncIterable<Uint8Array>, options: AbortOptions = {}): Promise<void> {
+    options.signal?.throwIfAborted();
+    await this.#home.import(this.name, source, options);
+  }
+
+  /**
+   * A new volume with the same content. Disposing removes it, the copy only.
+   *
+   * @param options - As for `volumes.create`. Default: a random name, and a copy that goes with this process.
+   * @throws {@link ConflictError} when there is a volume of that name with something in it.
+   */
+  async clone(options: CreateVolumeOptions = {}): Promise<Owned<Volume>> {
+    options.signal?.throwIfAborted();
+    return this.#home.clone(this.name, options);
   }
 
   /**

@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, rmdirSync } from 'node:fs';
+import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { ConflictError, errorCode, isEngineError, NotFoundError, ParseError } from '../errors.js';
+import { ConflictError, errorCode, InvalidStateError, isEngineError, NotFoundError, ParseError } from '../errors.js';
 import { formatOwner, isAlive, parseOwner, self } from '../store/owner.js';
 import type { Records } from '../store/records.js';
 import type { AbortOptions, Filter, Labels, Owned, PruneReport } from '../types.js';
 import { checkMounts, type ImageMount, type Mount, type VolumeMount } from './mount.js';
+import { copyContent, exportContent, fillDirectory, importContent, isEmpty } from './content.js';
 import { readLocalOptions, type LocalSource } from './local-driver.js';
 import { checkSource, mountSteps, type MountContext, type MountStep, type SettledMount } from './mounts.js';
 import { type Emit, volumeName, type VolumeRecord, type VolumeStore } from './record.js';
@@ -57,6 +58,10 @@ export class VolumeCollection {
     inspect: (name, call) => this.#inspect(this.#require(name, call)),
     remove: (name, call, options) => this.#remove(name, call, options.signal),
     dispose: name => this.#dispose(name),
+    export: (name, options) => exportContent(() => this.#directory(name, 'volume.export'), 'volume.export', options),
+    import: (name, source, { signal }) =>
+      importContent(this.#directory(name, 'volume.import'), source, { call: 'volume.import', signal }),
+    clone: (name, options) => this.#clone(name, options),
   };
 
   /** @internal */
@@ -210,8 +215,60 @@ export class VolumeCollection {
 
   /** Only a directory of the store is ever filled. */
   #isEmpty(volume: string): boolean {
-    if (this.#records.get(volume)?.driverOptions !== undefined) return false;
-    return readdirSync(this.path(volume)).length === 0;
+    return this.#records.get(volume)?.driverOptions === undefined && isEmpty(this.path(volume));
+  }
+
+  /** Has a volume filled that is still empty: all of it, or nothing. Of several at once, one does it. @internal */
+  async fill(
+    name: string,
+    fill: (directory: string) => Promise<void>,
+    options: AbortOptions & { readonly call: string },
+  ): Promise<void> {
+    await this.#locked(name, options.signal, async () => {
+      const { id } = this.#require(name, options.call);
+      if (!this.#isEmpty(id)) return;
+      const discard = (path: string): boolean => this.#setup.store.discard(path);
+      const inPlace = this.#setup.usedBy(id).length > 0;
+      await fillDirectory(this.path(id), { aside: this.#aside(id), inPlace, discard }, fill);
+    });
+  }
+
+  /** Where a volume is filled, beside its place. */
+  #aside(name: string): string {
+    return join(this.#records.directory(name), '_filling');
+  }
+
+  /** The directory that a volume is, for reading or writing all of it. */
+  #directory(name: string, call: string): string {
+    const source = this.#sourceOf(name, call);
+    if (typeof source === 'string') return source;
+    if (source.kind === 'bind') return source.source;
+    throw new InvalidStateError({
+      call,
+      kind: 'volume',
+      ref: name,
+      state: `${source.type}, mounted in its containers only`,
+      expected: ['a directory of the store', 'a bind of one of the host'],
+      remedy: 'Use container.copyOut and copyIn while a container that mounts it runs',
+    });
+  }
+
+  async #clone(name: string, options: CreateVolumeOptions): Promise<Owned<Volume>> {
+    const call = 'volume.clone';
+    const from = this.#directory(name, call);
+    const copy = await this.create({ lifetime: 'process', ...options });
+    try {
+      const signal = options.signal === undefined ? {} : { signal: options.signal };
+      if (!this.#isEmpty(copy.name)) {
+        const reason = 'has something in it already';
+        throw new ConflictError({ call, kind: 'volume', ref: copy.name, reason, usedBy: [] });
+      }
+      await this.fill(copy.name, async to => copyContent(from, to, { call, ...signal }), { call, ...signal });
+      return copy;
+    } catch (error) {
+      await copy[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** What the helper mounts when a container starts. @internal */
@@ -267,6 +324,7 @@ export class VolumeCollection {
       }
       // The content goes out of sight first: a kill in between leaves an empty volume, never half of one.
       this.#setup.store.discard(this.path(name));
+      this.#setup.store.discard(this.#aside(name));
       this.#records.delete(name);
       removeIfEmpty(this.#records.directory(name));
       this.#setup.emit('volume:remove', { time: new Date(), id: name, labels: record.labels });

@@ -106,14 +106,14 @@ function toDockerNetwork({
   };
 }
 
-function toDockerVolume({ name, path, labels, createdAt }: VolumeInfo): object {
+function toDockerVolume({ name, path, labels, createdAt, driverOptions }: VolumeInfo): object {
   return {
     CreatedAt: createdAt.toISOString(),
     Driver: 'local',
     Labels: labels,
     Mountpoint: path,
     Name: name,
-    Options: null,
+    Options: Object.keys(driverOptions).length === 0 ? null : driverOptions,
     Scope: 'local',
   };
 }

@@ -1,5 +1,5 @@
 import { ConflictError, NotFoundError, ParseError, type EngineError } from '../errors.js';
-import { toSyscallError, type Fact } from '../host/job.js';
+import { toSyscallError, type Fact } from './job.js';
 
 /** Finds the right word for what the helper could not do on files. */
 export function explainFiles(call: string): (fact: Fact) => EngineError {
@@ -17,7 +17,7 @@ export function explainFiles(call: string): (fact: Fact) => EngineError {
 }
 
 const remedies: Readonly<Record<string, string>> = {
-  EROFS: "The container's root file system, or the volume there, is read-only",
+  EROFS: "The file system there, or the container's root, is read-only",
   EBUSY: 'Something is mounted there: write to it instead of replacing it',
   ENOSPC: 'The disk is full',
 };
