@@ -10,6 +10,7 @@
 #include "rootfs.h"
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <sched.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
@@ -123,8 +125,7 @@ static int make_file(int root, const char *path) {
   return file < 0 ? -1 : open_in(root, path, O_PATH);
 }
 
-/* Opens a mount target; creates what is missing: 'd' a directory, 'f' an empty file, anything else nothing. */
-static int open_target(int root, const char *path, char create) {
+static int find_target(int root, const char *path, char create) {
   int fd = open_in(root, path, O_PATH);
   if (fd >= 0 || errno != ENOENT) return fd;
   if (create == 'f') return make_file(root, path);
@@ -133,6 +134,30 @@ static int open_target(int root, const char *path, char create) {
   if (fd >= 0) return fd;
   /* A parent is missing too, or a link dangles: step by step. */
   return make_directories(root, path, 0755) < 0 ? -1 : open_in(root, path, O_PATH);
+}
+
+/*
+ * Opens a mount target; creates what is missing: 'd' a directory, 'f' an empty file, anything else nothing.
+ *
+ * Nothing is laid over the container's /proc, by whatever links that was reached: what is written there later, by whoever
+ * enters, has to reach the kernel (CVE-2015-3631, CVE-2019-16884, CVE-2025-52881). Errors are EPERM. But for what says how
+ * much there is of everything, which others put files of their own over, as runc permits.
+ */
+static int open_target(int root, const char *path, char create) {
+  static const char *const harmless[] = {"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo", "/proc/stat",   "/proc/swaps",
+                                         "/proc/uptime",  "/proc/loadavg",   "/proc/slabinfo", "/proc/net/dev"};
+  cleanup_close int fd = find_target(root, path, create);
+  struct statfs st;
+  if (fd < 0 || fstatfs(fd, &st) < 0) return -1;
+  bool permitted = st.f_type != PROC_SUPER_MAGIC;
+  for (size_t i = 0; i < countof(harmless); i++) permitted = permitted || strcmp(path, harmless[i]) == 0;
+  if (!permitted) {
+    errno = EPERM;
+    return -1;
+  }
+  int found = fd;
+  fd = -1;
+  return found;
 }
 
 /* --- new file systems --- */

@@ -36,6 +36,7 @@ export function explainStart(error: unknown, context: StartContext): unknown {
     case 'publish':
       return explainPublish(context.call, toSyscallError(context.call, fact));
     case 'bind':
+    case 'mount':
       return bindError(fact, context);
     default:
       return toSyscallError(context.call, fact, remedies[String(fact['errno'])]);
@@ -107,9 +108,11 @@ function bindError(fact: Fact, { call }: StartContext): EngineError {
   if (fact['syscall'] === 'open_tree' && fact['errno'] === 'ENOENT') {
     return new NotFoundError({ call, kind: 'file', ref: path, remedy: 'A bind mount needs its source on the host' });
   }
+  if (fact['syscall'] === 'open' && fact['errno'] === 'EPERM')
+    return toSyscallError(call, fact, 'It is inside /proc, over which nothing can be mounted: choose another target');
   return toSyscallError(
     call,
     fact,
-    fact['errno'] === 'ENOTDIR' ? 'A file can only be mounted on a file, a directory on a directory' : undefined,
+    fact['errno'] === 'ENOTDIR' ? 'A file can only be mounted on a file, a directory on a directory' : remedies[String(fact['errno'])],
   );
 }
