@@ -113,6 +113,8 @@ function bindError(fact: Fact, { call }: StartContext): EngineError {
   return toSyscallError(
     call,
     fact,
-    fact['errno'] === 'ENOTDIR' ? 'A file can only be mounted on a file, a directory on a directory' : remedies[String(fact['errno'])],
+    fact['errno'] === 'ENOTDIR'
+      ? 'A file can only be mounted on a file, a directory on a directory'
+      : remedies[String(fact['errno'])],
   );
 }
