@@ -30,6 +30,7 @@ import { Starter, logPath, type StartOptions } from './start.js';
 import { explainStart, isClaimed, type StartContext } from './start-error.js';
 import { isUp } from './state.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
+import { clearAbandoned } from './leftovers.js';
 import { isToGo } from './sweep.js';
 import type { FilesOf } from './view.js';
 
@@ -353,6 +354,7 @@ export class Containers {
     for (const record of this.#context.records.list()) {
       await this.observer.finish(record);
       if (isToGo(record, this.live)) await this.#removal.erase(record);
+      else await clearAbandoned(this.#context, this.live, record);
     }
   }
 

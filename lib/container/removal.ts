@@ -1,12 +1,12 @@
 import { InvalidStateError } from '../errors.js';
 import { cgroupProcesses, killAll } from '../host/cgroups-control.js';
 import type { CgroupPlan } from '../host/cgroups-plan.js';
-import { removeCgroups } from '../host/cgroups-remove.js';
 import { formatOwner, self } from '../store/owner.js';
 import type { AbortOptions } from '../types.js';
 import { sleep } from '../util/abort.js';
 import { writeFileAtomic } from '../util/files.js';
 import type { ContainerContext } from './context.js';
+import { clearCgroups } from './leftovers.js';
 import type { Live, Running } from './live.js';
 import { permit } from './operations.js';
 import { eventOf, type ContainerRecord } from './record.js';
@@ -56,7 +56,7 @@ export class Removal {
     const state = this.#live.state(record.id);
     if (state.name === 'dead' || state.name === 'removing' || (state.name === 'exited' && state.ended === undefined)) {
       // Its monitor was killed, which would have done this.
-      await removeCgroups(cgroupsOf(this.#context, record, 'container.remove')?.remove ?? []);
+      await clearCgroups(this.#context, record, 'container.remove');
     }
     this.#live.erase(record.id);
     // Perhaps it was renamed since, or its renaming was not finished.

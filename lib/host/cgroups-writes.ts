@@ -33,56 +33,6 @@ export function limitWrites(
   return writes.list;
 }
 
-/**
- * What is to be written to a group in use, to get from one set of limits to another: only what changes, and memory and its
- * sum with swap in the order in which neither is ever the lower one.
- *
- * @param before - What is in force.
- * @param after - What is to be: all limits, also those that stay.
- */
-export function updateWrites(
-  host: CgroupHost,
-  groups: ReadonlyMap<Controller, string>,
-  { before, after }: { readonly before: Resources; readonly after: Resources },
-  call = 'container.update',
-): CgroupWrite[] {
-  const options: LimitWriteOptions = { cpuset: host.cpuset, fillParent: false, call };
-  const old = new Map(limitWrites(host, groups, before, options).map(write => [write.path, write.value]));
-  const wanted = limitWrites(host, groups, withLifted(before, after), options);
-  const changed = wanted.filter(({ path, value }) => old.get(path) !== value);
-  const memory = changed.findIndex(({ path }) => path.endsWith('/memory.limit_in_bytes'));
-  const sum = changed.findIndex(({ path }) => path.endsWith('/memory.memsw.limit_in_bytes'));
-  const raises = isMore(after.memoryBytes, before.memoryBytes);
-  if (memory >= 0 && sum > memory && raises) {
-    // Upwards the sum goes first.
-    const [write] = changed.splice(sum, 1);
-    if (write !== undefined) changed.splice(memory, 0, write);
-  }
-  return changed;
-}
-
-/** `undefined` is without limit, and so is the most that there can be. */
-function isMore(value: number | undefined, than: number | undefined): boolean {
-  return than !== undefined && (value ?? Infinity) > than;
-}
-
-/** Limits that there were and that are no more have to be taken back by writing so. */
-function withLifted(before: Resources, after: Resources): Resources {
-  const lifted: { -readonly [K in keyof Resources]: Resources[K] } = { ...after };
-  if (before.memoryBytes !== undefined && after.memoryBytes === undefined) {
-    lifted.memoryBytes = -1;
-    lifted.memorySwapBytes = -1;
-  }
-  if (before.memoryReservationBytes !== undefined && after.memoryReservationBytes === undefined)
-    lifted.memoryReservationBytes = -1;
-  if (before.maxProcesses !== undefined && after.maxProcesses === undefined) lifted.maxProcesses = -1;
-  const hadQuota = before.cpus ?? before.cpuQuotaMicros;
-  if (hadQuota !== undefined && after.cpus === undefined && after.cpuQuotaMicros === undefined)
-    lifted.cpuQuotaMicros = -1;
-  if (before.cpuShares !== undefined && after.cpuShares === undefined) lifted.cpuShares = 1024;
-  return lifted;
-}
-
 /** Collects writes into one group; a value that was not given writes nothing. */
 class Writes {
   readonly list: CgroupWrite[] = [];
