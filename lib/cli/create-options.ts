@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-import type { CreateContainerOptions } from '../container/options.js';
+import type { CreateContainerOptions, Healthcheck, RestartPolicy } from '../container/options.js';
 import { parseSignal } from '../runtime/signals.js';
 import type { PlatformString, Resources } from '../types.js';
 import type { createFlags } from './commands/run-flags.js';
@@ -12,6 +12,7 @@ import { securityOptions } from './security-options.js';
 import { parseTmpfs, parseVolume, parseVolumesFrom } from './mounts.js';
 import { readEnvironment } from './env-file.js';
 import { networkOptions } from './network-options.js';
+import { parseRestart } from './restart.js';
 import { UsageError } from './usage-error.js';
 
 type CreateFlags = Values<typeof createFlags>;
@@ -79,7 +80,39 @@ function ending(flags: CreateFlags): Wishes {
   return {
     stopSignal: signal === undefined ? undefined : parseSignal(signal, 'containers.create').name,
     stopGraceMs: seconds === undefined ? undefined : graceMs(seconds),
+    restart: restart(flags),
+    healthcheck: healthcheck(flags),
   };
+}
+
+function restart({ restart: policy, rm }: CreateFlags): RestartPolicy | undefined {
+  const parsed = policy === undefined ? 'no' : parseRestart(policy);
+  if (parsed !== 'no' && rm) throw new UsageError('conflicting options: cannot specify both --restart and --rm');
+  return parsed === 'no' ? undefined : parsed;
+}
+
+function healthcheck(flags: CreateFlags): Healthcheck | false | undefined {
+  const given = defined<Healthcheck>({
+    command: flags['health-cmd'] || undefined,
+    intervalMs: span(flags, 'health-interval'),
+    timeoutMs: span(flags, 'health-timeout'),
+    startPeriodMs: span(flags, 'health-start-period'),
+    startIntervalMs: span(flags, 'health-start-interval'),
+    retries: span(flags, 'health-retries'),
+    onFailure: flags['health-on-failure'] as Healthcheck['onFailure'],
+  });
+  const isGiven = Object.keys(given).length > 0;
+  if (flags['no-healthcheck'] && isGiven) throw new UsageError('--no-healthcheck conflicts with --health-* options');
+  return flags['no-healthcheck'] ? false : isGiven ? given : undefined;
+}
+
+type Span = 'health-interval' | 'health-timeout' | 'health-start-period' | 'health-start-interval' | 'health-retries';
+
+/** To Docker, 0 is not given. */
+function span(flags: CreateFlags, name: Span): number | undefined {
+  const value = flags[name];
+  if (value !== undefined && value < 0) throw new UsageError(`--${name} cannot be negative`);
+  return value === 0 ? undefined : value;
 }
 
 /** Seconds as Docker takes them, where -1 is to wait for ever. */

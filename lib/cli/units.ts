@@ -49,6 +49,17 @@ export function parseDuration(text: string): number | undefined {
 }
 
 /**
+ * A span of time in Go's notation, in milliseconds.
+ *
+ * @throws {@link BadValue}
+ */
+export function parseSpan(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === undefined) throw new BadValue(`time: invalid duration ${JSON.stringify(text)}`);
+  return ms;
+}
+
+/**
  * An instant: RFC 3339 or a beginning of it, seconds since 1970, or a duration before `now`.
  *
  * @throws {@link BadValue}

@@ -43,7 +43,7 @@ export function keepingOps(
 }
 
 /** When it is started again; also for a monitor that runs already. */
-export function restartOp(restart: SettledRestart | undefined): Op {
+export function restartOp(restart: SettledRestart | undefined): [name: string, policy: string, most: number] {
   return ['restart', restart?.name ?? 'no', restart?.maxRetries ?? 0];
 }
 

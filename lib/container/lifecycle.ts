@@ -7,7 +7,6 @@ import { parseSignal } from '../runtime/signals.js';
 import type { AbortOptions } from '../types.js';
 import { abortable, sleep } from '../util/abort.js';
 import type { ContainerContext } from './context.js';
-import { restartOp } from './keep.js';
 import type { Live, Running } from './live.js';
 import { permit, type Operation } from './operations.js';
 import type { StopOptions, WaitCondition } from './options.js';
@@ -136,12 +135,6 @@ export class Lifecycle {
       );
     }
     return this.#told(record, condition, signal);
-  }
-
-  /** Makes a running monitor keep to another policy. */
-  async tellPolicy(record: ContainerRecord): Promise<void> {
-    const running = await this.#live.join(record);
-    running?.monitored.connection.op(...(restartOp(record.config.restart) as [string, ...(string | number)[]]));
   }
 
   async #end(

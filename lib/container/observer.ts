@@ -2,6 +2,7 @@ import { NotFoundError } from '../errors.js';
 import type { AbortOptions } from '../types.js';
 import type { ContainerContext } from './context.js';
 import { Listing } from './listing.js';
+import { describe, restartOp } from './keep.js';
 import type { Live } from './live.js';
 import { permit } from './operations.js';
 import type { ContainerRecord } from './record.js';
@@ -73,12 +74,15 @@ export class Observer {
       const record = this.#record(id, call);
       const state = this.#live.state(id);
       permit('update', state, { call, ref: record.name });
-      const running = state.name === 'running' || state.name === 'paused' ? await this.#live.join(record) : undefined;
-      updateContainer(this.#context, record, options, {
+      const running = await this.#live.join(record);
+      const updated = updateContainer(this.#context, record, options, {
         call,
+        // Between two runs its groups are there, too.
         isRunning: running !== undefined,
         ...(running === undefined ? {} : { ended: running.monitored.closed }),
       });
+      // Who keeps to the policy is the monitor.
+      if (options.restart !== undefined) running?.monitored.connection.op(...restartOp(updated.config.restart));
     } finally {
       await lock[Symbol.asyncDispose]();
     }
@@ -87,6 +91,10 @@ export class Observer {
   async rename(id: string, name: string, options: AbortOptions): Promise<void> {
     const { renameContainer } = await import('./rename.js');
     await renameContainer(this.#context, id, name, { call: 'container.rename', ...options });
+    const record = this.#context.records.get(id);
+    const running = record === undefined ? undefined : await this.#live.join(record);
+    // Its monitor, too, tells of it in events.
+    if (record !== undefined) running?.monitored.connection.op('describe', describe(record));
   }
 
   /** Ends what a process that was killed was about to change. */

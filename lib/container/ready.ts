@@ -41,6 +41,18 @@ export const ready = {
     };
   },
 
+  /** Its health check has found it healthy. Fails as soon as that finds it unhealthy, with what the last check said. */
+  healthy(): Condition {
+    return async (container, { signal }) => {
+      for (;;) {
+        const { health, healthLog } = await container.inspect({ signal });
+        if (health === 'healthy') return;
+        if (health === 'none' || health === 'unhealthy') throw notWell(container, health, healthLog.at(-1)?.output);
+        await delay(POLL_MS, undefined, { signal });
+      }
+    };
+  },
+
   /** The command exits with 0. */
   exec(command: readonly string[]): Condition {
     return async (container, { signal }) => {
@@ -73,5 +85,18 @@ function ended(container: Container, what: string): InvalidStateError {
     ref: container.name,
     state: `exited before ${what}`,
     expected: ['running'],
+  });
+}
+
+function notWell(container: Container, health: string, output = ''): InvalidStateError {
+  return new InvalidStateError({
+    call: 'container.waitFor',
+    kind: 'container',
+    ref: container.name,
+    state: health === 'none' ? 'without a health check' : health,
+    expected: ['healthy'],
+    ...(health === 'none'
+      ? { remedy: 'Create it with healthcheck' }
+      : { remedy: `The last check said: ${JSON.stringify(output)}` }),
   });
 }

@@ -47,6 +47,7 @@ export const start = command({
 });
 
 export const stopFlags = {
+  signal: text('Signal to send to the container', 's'),
   time: integer('The older name of --timeout'),
   timeout: integer('Seconds to wait before killing the container', 't'),
 };
@@ -65,6 +66,22 @@ export const restart = command({
   flags: stopFlags,
   arity: atLeast(1),
   run: async call => (await import('../verbs/lifecycle.js')).restart(call),
+});
+
+export const pause = command({
+  synopsis: 'CONTAINER [CONTAINER...]',
+  summary: 'Pause all processes within one or more containers',
+  flags: {},
+  arity: atLeast(1),
+  run: async call => (await import('../verbs/lifecycle.js')).pause(call),
+});
+
+export const unpause = command({
+  synopsis: 'CONTAINER [CONTAINER...]',
+  summary: 'Unpause all processes within one or more containers',
+  flags: {},
+  arity: atLeast(1),
+  run: async call => (await import('../verbs/lifecycle.js')).unpause(call),
 });
 
 export const killFlags = { signal: { ...text('Signal to send to the container', 's'), shown: 'SIGKILL' } };
@@ -245,6 +262,7 @@ export const container: Group = {
     kill,
     logs,
     ls: ps,
+    pause,
     port,
     prune,
     rename,
@@ -255,6 +273,7 @@ export const container: Group = {
     stats,
     stop,
     top,
+    unpause,
     update,
     wait,
   },

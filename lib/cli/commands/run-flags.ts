@@ -10,7 +10,7 @@ import {
 } from '../isolation-options.js';
 import { parseMount, parseTmpfs, parseVolume, parseVolumesFrom } from '../mounts.js';
 import { checkEnv, checkLabel, parseHost, parsePair } from '../pairs.js';
-import { parseBytes, parseDecimal, parseSwap } from '../units.js';
+import { parseBytes, parseDecimal, parseSpan, parseSwap } from '../units.js';
 
 /** Checks a notation now, and keeps it as it was written: it is told back by `inspect`. */
 function checked(parse: (text: string) => unknown): (text: string) => string {
@@ -53,6 +53,21 @@ export const createFlags = {
   'env-file': list('Read in a file of environment variables'),
   expose: list('Expose a port or a range of ports'),
   'group-add': list('Add additional groups to join'),
+  'health-cmd': text('Command to run to check health'),
+  'health-interval': parsed('duration', 'Time between running the check (ms|s|m|h) (default 0s)', parseSpan),
+  'health-on-failure': text('What becomes of a container that turns unhealthy: none, kill, restart or stop'),
+  'health-retries': integer('Consecutive failures needed to report unhealthy'),
+  'health-start-interval': parsed(
+    'duration',
+    'Time between running the check during the start period (ms|s|m|h) (default 0s)',
+    parseSpan,
+  ),
+  'health-start-period': parsed(
+    'duration',
+    'Start period for the container to initialize before starting health-retries countdown (ms|s|m|h) (default 0s)',
+    parseSpan,
+  ),
+  'health-timeout': parsed('duration', 'Maximum time to allow one check to run (ms|s|m|h) (default 0s)', parseSpan),
   hostname: text('Container host name', 'h'),
   init: toggle('Run an init inside the container that forwards signals and reaps processes'),
   interactive: toggle('Keep STDIN open even if not attached', 'i'),
@@ -77,6 +92,7 @@ export const createFlags = {
   name: text('Assign a name to the container'),
   network: list('Connect a container to a network'),
   'network-alias': list('Add network-scoped alias for the container'),
+  'no-healthcheck': toggle('Disable any container-specified HEALTHCHECK'),
   'oom-kill-disable': toggle('Disable OOM Killer'),
   'oom-score-adj': integer("Tune host's OOM preferences (-1000 to 1000)"),
   pid: text('PID namespace to use'),
@@ -88,6 +104,7 @@ export const createFlags = {
   pull: { ...text('Pull image before running ("always", "missing", "never")'), shown: '"missing"' },
   quiet: toggle('Suppress the pull output', 'q'),
   'read-only': toggle("Mount the container's root filesystem as read only"),
+  restart: { ...text('Restart policy to apply when a container exits'), shown: '"no"' },
   rm: toggle('Automatically remove the container and its associated anonymous volumes when it exits'),
   'security-opt': list('Security options'),
   'shm-size': parsed('bytes', 'Size of /dev/shm', parseBytes),

@@ -8,6 +8,7 @@ import {
   inspect,
   kill,
   logs,
+  pause,
   port,
   ps,
   remove,
@@ -15,6 +16,7 @@ import {
   run,
   start,
   stop,
+  unpause,
   wait,
 } from './container.js';
 import { history, image, images, importImage, load, pull, removeImage, save, tag } from './image.js';
@@ -55,6 +57,7 @@ export const root: Group = {
     logout,
     logs,
     network,
+    pause,
     port,
     ps,
     pull,
@@ -73,6 +76,7 @@ export const root: Group = {
     system,
     tag,
     top,
+    unpause,
     update,
     version,
     volume,

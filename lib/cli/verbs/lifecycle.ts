@@ -7,7 +7,7 @@ import type { killFlags, removeFlags, startFlags, stopFlags } from '../commands/
 import { converse, exitCodeOf } from '../converse.js';
 import { graceMs } from '../create-options.js';
 import type { Values } from '../flags.js';
-import { eachOf, print, withEngine, type Session } from '../session.js';
+import { eachOf, withEngine, type Session } from '../session.js';
 import { detachKeysOf, requireTerminal } from '../terminal.js';
 import { UsageError } from '../usage-error.js';
 
@@ -78,9 +78,32 @@ export async function restart({ globals, flags, args }: Invocation<typeof stopFl
   );
 }
 
-function grace({ timeout, time }: Values<typeof stopFlags>): StopOptions {
+function grace({ timeout, time, signal }: Values<typeof stopFlags>): StopOptions {
   const seconds = timeout ?? time;
-  return seconds === undefined ? {} : { graceMs: graceMs(seconds) };
+  return {
+    ...(seconds === undefined ? {} : { graceMs: graceMs(seconds) }),
+    ...(signal === undefined ? {} : { stopSignal: parseSignal(signal, 'container.stop').name }),
+  };
+}
+
+/** `pause`. */
+export async function pause({ globals, args }: Invocation<Record<never, never>>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) =>
+    eachOf(args, globals, async ref => {
+      await (await engine.containers.get(ref, { signal })).pause({ signal });
+      return ref;
+    }),
+  );
+}
+
+/** `unpause`. */
+export async function unpause({ globals, args }: Invocation<Record<never, never>>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) =>
+    eachOf(args, globals, async ref => {
+      await (await engine.containers.get(ref, { signal })).unpause({ signal });
+      return ref;
+    }),
+  );
 }
 
 /** `kill`. */
@@ -109,9 +132,13 @@ export async function remove({ globals, flags, args }: Invocation<typeof removeF
 /** `wait`. All are waited for side by side; what they ended with is told in order. */
 export async function wait({ globals, args }: Invocation<Record<never, never>>): Promise<number> {
   return withEngine(globals, async ({ engine, signal }) => {
-    const containers = await Promise.all(args.map(ref => engine.containers.get(ref, { signal })));
-    for (const waiting of containers.map(container => container.wait({ signal })))
-      print(String(exitCodeOf(await waiting)));
-    return 0;
+    const waiting = args.map(async ref => {
+      const container = await engine.containers.get(ref, { signal });
+      // One that was never started does not run either, to Docker.
+      if ((await container.inspect({ signal })).state === 'created') return '0';
+      return String(exitCodeOf(await container.wait({ signal })));
+    });
+    for (const each of waiting) each.catch(() => {}); // Heard of below, in its turn.
+    return eachOf([...waiting.keys()].map(String), globals, async index => waiting[Number(index)]);
   });
 }
