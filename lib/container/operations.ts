@@ -34,18 +34,19 @@ export type Answer = 'do' | 'nothing' | 'refuse';
 export const states = ['created', 'running', 'paused', 'restarting', 'removing', 'exited', 'dead'] as const;
 
 /**
- * The one place that says what may be done with a container in which state; as Docker Engine 28 answers.
+ * The one place that says what may be done with a container in which state; as Docker Engine 28 answers,
+ * but that `stop` and `wait` tell how it ended, and so refuse where it never ran; the command line makes a success of that.
  * `+` do, `0` nothing, `-` refuse. docs/lifecycle.md shows it.
  */
 const table: Readonly<Record<Operation, string>> = {
   //            created running paused restarting removing exited dead
   start: /*      */ '+ 0 - 0 - + -',
-  stop: /*       */ '0 + + + 0 0 0',
+  stop: /*       */ '- + + + - 0 -',
   restart: /*    */ '+ + + + - + -',
   kill: /*       */ '- + + + - - -',
   pause: /*      */ '- + - - - - -',
   unpause: /*    */ '- - + - - - -',
-  wait: /*       */ '0 + + + + 0 0',
+  wait: /*       */ '- + + + - 0 -',
   remove: /*     */ '+ - - - - + +',
   removeForced: /**/ '+ + + + - + +',
   exec: /*       */ '- + - - - - -',
