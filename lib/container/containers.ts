@@ -247,6 +247,7 @@ export class Containers {
         expected: ["created with log: {driver: 'json-file'}"],
       });
     }
+    permit('logs', this.live.state(record.id), { call, ref: record.name });
     const path = this.logPath(record);
     const running = await this.live.join(record);
     return {

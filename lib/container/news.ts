@@ -45,9 +45,11 @@ export function tellNews(
       );
     } else if (fact.fact === 'over') isOver = true;
   });
-  void monitored.closed.then(() => {
-    if (starts > 0 && !isOver && !isUp()) context.emit('container:exit', { ...about(), status: statusOf(undefined) });
-  });
+  monitored.closed
+    .then(() => {
+      if (starts > 0 && !isOver && !isUp()) context.emit('container:exit', { ...about(), status: statusOf(undefined) });
+    })
+    .catch(() => {}); // The store is gone, and with it whoever would want to know.
 }
 
 function healthOf(fact: Fact): 'starting' | 'healthy' | 'unhealthy' {

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+
 import { InvalidStateError } from '../errors.js';
 import { cgroupProcesses, killAll } from '../host/cgroups-control.js';
 import type { CgroupPlan } from '../host/cgroups-plan.js';
@@ -14,7 +16,7 @@ import { cgroupsOf } from './spec.js';
 import { processStartTime } from './state.js';
 
 /** After SIGKILL, for the monitor to tell of the end; and then for all else that can be killed to be gone. */
-const PATIENCE_MS = 2_500;
+const PATIENCE_MS = 2_000;
 
 /** Takes containers away. */
 export class Removal {
@@ -42,7 +44,11 @@ export class Removal {
       if (running !== undefined) await this.#kill(record, running, call);
       await this.erase(record, options);
     } catch (error) {
-      this.#mark(record, { failed: true });
+      try {
+        this.#mark(record, { failed: true });
+      } catch {
+        // What went wrong first is what is told. It is dead all the same once this process has ended.
+      }
       throw error;
     }
   }
@@ -81,14 +87,15 @@ export class Removal {
     // It is not the container that withstands, then, but its monitor.
     if (processStartTime(started.monitor) === started.monitorStartTime) process.kill(started.monitor, 'SIGKILL');
     if ((await within(PATIENCE_MS, over)) && (await within(PATIENCE_MS, empty(plan)))) return;
+    const left = plan === undefined ? [started.pid] : cgroupProcesses(plan);
     throw new InvalidStateError({
       call,
       kind: 'container',
       ref: record.name,
-      state: `still running after SIGKILL (${plan === undefined ? `pid ${started.pid}` : `pids ${cgroupProcesses(plan).join(', ')}`})`,
+      state: `still running after SIGKILL: ${left.map(pid => `process ${pid}${tracerOf(pid)}`).join(', ')}`,
       expected: ['exited'],
       remedy:
-        'A debugger holds it, or a system call that cannot be interrupted: /proc/PID/status says TracerPid and State',
+        'Who traces a process must let go of it before it can end; one in a system call that cannot be interrupted takes its time',
     });
   }
 
@@ -110,4 +117,13 @@ async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
 
 async function empty(plan: CgroupPlan | undefined): Promise<void> {
   while (plan !== undefined && cgroupProcesses(plan).length > 0) await sleep(10);
+}
+
+function tracerOf(pid: number): string {
+  try {
+    const tracer = /^TracerPid:\t([1-9]\d*)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+    return tracer === undefined ? '' : `, traced by ${tracer}`;
+  } catch {
+    return ''; // It has just gone.
+  }
 }
