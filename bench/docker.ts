@@ -78,12 +78,23 @@ export class Docker {
     await this.#call('POST', '/images/load', archive);
   }
 
+  async tag(ref: string, repository: string, tag: string): Promise<void> {
+    await this.#call('POST', `/images/${ref}/tag?repo=${encodeURIComponent(repository)}&tag=${tag}`);
+  }
+
+  async push(repository: string, tag: string): Promise<void> {
+    const said = await this.#call('POST', `/images/${repository}/push?tag=${tag}`, undefined, {
+      'x-registry-auth': Buffer.from('{}').toString('base64'),
+    });
+    if (String(said).includes('"error"')) throw new Error(`${this.name}: push: ${String(said).slice(-300)}`);
+  }
+
   async version(): Promise<string> {
     const { Version } = (await this.#call('GET', '/version')) as { Version: string };
     return Version;
   }
 
-  #call(method: string, path: string, body?: unknown): Promise<unknown> {
+  #call(method: string, path: string, body?: unknown, more: Readonly<Record<string, string>> = {}): Promise<unknown> {
     const bytes = Buffer.isBuffer(body) ? body : body === undefined ? undefined : Buffer.from(JSON.stringify(body));
     return new Promise((resolve, reject) => {
       const headers =
@@ -93,21 +104,24 @@ export class Docker {
               'content-type': Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json',
               'content-length': bytes.length,
             };
-      const sent = request({ socketPath: this.#socketPath, method, path: `/v1.40${path}`, headers }, answer => {
-        const chunks: Buffer[] = [];
-        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
-        answer.on('end', () => {
-          const text = Buffer.concat(chunks).toString('utf8');
-          if ((answer.statusCode ?? 500) >= 400)
-            return reject(new Error(`${this.name}: ${method} ${path}: ${answer.statusCode} ${text.slice(0, 300)}`));
-          resolve(
-            answer.headers['content-type']?.startsWith('application/json') === true && !text.includes('\n{')
-              ? parse(text)
-              : text,
-          );
-        });
-        answer.on('error', reject);
-      });
+      const sent = request(
+        { socketPath: this.#socketPath, method, path: `/v1.40${path}`, headers: { ...headers, ...more } },
+        answer => {
+          const chunks: Buffer[] = [];
+          answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+          answer.on('end', () => {
+            const text = Buffer.concat(chunks).toString('utf8');
+            if ((answer.statusCode ?? 500) >= 400)
+              return reject(new Error(`${this.name}: ${method} ${path}: ${answer.statusCode} ${text.slice(0, 300)}`));
+            resolve(
+              answer.headers['content-type']?.startsWith('application/json') === true && !text.includes('\n{')
+                ? parse(text)
+                : text,
+            );
+          });
+          answer.on('error', reject);
+        },
+      );
       sent.on('error', reject);
       sent.end(bytes);
     });
