@@ -204,6 +204,13 @@ export class Containers {
     return { context: this.#context, live: this.live, record };
   }
 
+  /** The place of a running container on a network, and its name. @internal */
+  endpointOf(id: string, network: string): { readonly name: string; readonly endpoint: Endpoint } | undefined {
+    const record = this.#context.records.get(id);
+    const endpoint = record && this.endpoints(record).find(each => each.network === network);
+    return endpoint && { name: record.name, endpoint };
+  }
+
   /** For {@link Network.connect}. @internal */
   async connect(
     ref: string | { readonly id: string },

@@ -10,6 +10,8 @@ import { errorCode } from '../errors.js';
 const rules = [
   ['-i', 'tsc+', '-j', 'ACCEPT'],
   ['-o', 'tsc+', '-m', 'conntrack', '--ctstate', 'RELATED,ESTABLISHED', '-j', 'ACCEPT'],
+  // Published ports. What comes without that is dropped by the network's own table.
+  ['-o', 'tsc+', '-m', 'conntrack', '--ctstate', 'DNAT', '-j', 'ACCEPT'],
 ] as const;
 
 const chain = 'DOCKER-USER';

@@ -14,6 +14,18 @@ export interface NetworkInfo {
   readonly subnet: string;
   /** The bridge's own address. */
   readonly gateway: string;
+  /** The part of the subnet that addresses are given from, where it is not all of it. */
+  readonly range: string | undefined;
+  /** `fd00:1::/64`, where it has IPv6. */
+  readonly subnet6: string | undefined;
+  /** The bridge's own IPv6 address. */
+  readonly gateway6: string | undefined;
+  /** The part of the IPv6 subnet that addresses are given from, where it is not all of it. */
+  readonly range6: string | undefined;
+  /** Addresses that are not given away, by what they are for. */
+  readonly reserved: Readonly<Record<string, string>>;
+  /** What else was said when it was made. */
+  readonly options: Readonly<Record<string, string>>;
   /** The device on the host. */
   readonly device: string;
   /** Without a way out. */

@@ -333,10 +333,15 @@ export class Networks {
   }
 
   #inspect(record: NetworkRecord): NetworkInfo {
-    const { id, name, driver, subnet, gateway, device, internal } = record;
-    const claims = this.#bridges.presence(record).addresses.list();
+    const { id, name, driver, subnet, gateway, device, internal, range, subnet6, gateway6, range6 } = record;
+    const claims = this.#bridges
+      .presence(record)
+      .addresses.list()
+      .filter(({ ip }) => !ip.includes(':'));
     return Object.freeze({
-      ...{ id, name, driver, subnet, gateway, device, internal },
+      ...{ id, name, driver, subnet, gateway, device, internal, range, subnet6, gateway6, range6 },
+      reserved: Object.freeze({ ...record.reserved }),
+      options: Object.freeze({ ...record.options }),
       labels: Object.freeze({ ...record.labels }),
       createdAt: new Date(record.createdAt),
       containers: Object.freeze(Object.fromEntries(claims.map(claim => [claim.container, claim.ip]))),

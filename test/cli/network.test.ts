@@ -66,4 +66,52 @@ describe('networks on the command line', () => {
     await cli.get('kill', 'web');
     expect(await once(child, 'exit')).toEqual([137, null]);
   });
+
+  test("have settings, are joined and left by a running container, and are told in Docker's words", async () => {
+    await cli.get(
+      ...[
+        'network',
+        'create',
+        '--subnet',
+        '10.214.0.0/24',
+        '--subnet',
+        'fd00:214::/64',
+        '--ip-range',
+        '10.214.0.128/25',
+      ],
+      ...['--aux-address', 'printer=10.214.0.128', '-o', 'com.docker.network.driver.mtu=1400', 'set'],
+    );
+    const [told] = JSON.parse(await cli.get('network', 'inspect', 'set')) as Record<string, unknown>[];
+    expect(told).toMatchObject({
+      EnableIPv6: true,
+      IPAM: {
+        Driver: 'default',
+        Config: [
+          {
+            Subnet: '10.214.0.0/24',
+            IPRange: '10.214.0.128/25',
+            Gateway: '10.214.0.1',
+            AuxiliaryAddresses: { printer: '10.214.0.128' },
+          },
+          { Subnet: 'fd00:214::/64', Gateway: 'fd00:214::1' },
+        ],
+      },
+      Options: { 'com.docker.network.driver.mtu': '1400' },
+    });
+    const container = await cli.get('run', '-d', '--rm', 'node:1', 'node', '-e', server);
+    await cli.get('network', 'connect', '--alias', 'x', '--ip', '10.214.0.200', 'set', container);
+    expect(await cli.get('network', 'inspect', '-f', `{{(index .Containers "${container}").IPv4Address}}`, 'set')).toBe(
+      '10.214.0.200/24',
+    );
+    expect(await cli.get('exec', container, 'cat', '/sys/class/net/eth1/mtu')).toBe('1400');
+    await cli.get('network', 'disconnect', 'set', container);
+    await cli.get('network', 'disconnect', '-f', 'set', container);
+    expect((await cli.run('network', 'disconnect', 'set', container)).exitCode).toBe(1);
+    await cli.get('rm', '-f', container);
+    await cli.get('network', 'rm', 'set');
+    expect(await cli.run('network', 'create', '-o', 'magic=1', 'bad')).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('network option "magic" is not supported'),
+    });
+  });
 });

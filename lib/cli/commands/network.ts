@@ -1,16 +1,19 @@
 import { atLeast, command, exactly, type Group } from '../command.js';
-import { list, parsedList, text, toggle } from '../flags.js';
+import { integer, list, parsedList, text, toggle } from '../flags.js';
 import { checkLabel, parseFilter, parsePair } from '../pairs.js';
 import { inspectOf, pruneFlags } from './container.js';
 
 export const createNetworkFlags = {
+  attachable: toggle('Enable manual container attachment'),
+  'aux-address': parsedList('map', 'Auxiliary IPv4 or IPv6 addresses used by Network driver', parsePair),
   driver: { ...text('Driver to manage the Network: bridge', 'd'), shown: '"bridge"' },
-  gateway: text('IPv4 Gateway for the subnet'),
+  gateway: list('IPv4 or IPv6 Gateway for the master subnet'),
   internal: toggle('Restrict external access to the network'),
-  'ip-range': text('Allocate container ip from a sub-range'),
+  'ip-range': list('Allocate container ip from a sub-range'),
+  ipv6: toggle('Enable IPv6 networking'),
   label: list('Set metadata on a network', undefined, checkLabel),
-  opt: parsedList('map', 'Set driver specific options: com.docker.network.driver.mtu', parsePair, 'o'),
-  subnet: text('Subnet in CIDR format that represents a network segment'),
+  opt: parsedList('map', 'Set driver specific options', parsePair, 'o'),
+  subnet: list('Subnet in CIDR format that represents a network segment'),
 };
 
 const create = command({
@@ -47,6 +50,32 @@ const rm = command({
   run: async call => (await import('../verbs/networks.js')).removeNetworks(call),
 });
 
+export const connectFlags = {
+  alias: list('Add network-scoped alias for the container'),
+  'gw-priority': integer('Highest gw-priority provides the default gateway'),
+  ip: text('IPv4 address (e.g., "172.30.100.104")'),
+  ip6: text('IPv6 address (e.g., "2001:db8::33")'),
+  link: list('Add link to another container'),
+};
+
+const connect = command({
+  synopsis: '[OPTIONS] NETWORK CONTAINER',
+  summary: 'Connect a container to a network',
+  flags: connectFlags,
+  arity: exactly(2),
+  run: async call => (await import('../verbs/networks.js')).connectNetwork(call),
+});
+
+export const disconnectFlags = { force: toggle('Force the container to disconnect from a network', 'f') };
+
+const disconnect = command({
+  synopsis: '[OPTIONS] NETWORK CONTAINER',
+  summary: 'Disconnect a container from a network',
+  flags: disconnectFlags,
+  arity: exactly(2),
+  run: async call => (await import('../verbs/networks.js')).disconnectNetwork(call),
+});
+
 const prune = command({
   synopsis: '[OPTIONS]',
   summary: 'Remove all unused networks',
@@ -58,6 +87,6 @@ const prune = command({
 export const network: Group = {
   kind: 'group',
   summary: 'Manage networks',
-  commands: { create, inspect: inspectOf('network'), ls, prune, rm },
+  commands: { connect, create, disconnect, inspect: inspectOf('network'), ls, prune, rm },
   aliases: { list: 'ls', remove: 'rm' },
 };

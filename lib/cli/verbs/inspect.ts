@@ -1,8 +1,8 @@
 import { errorCode } from '../../errors.js';
-import type { NetworkInfo } from '../../network/network.js';
 import type { VolumeInfo } from '../../volume/volume.js';
 import type { Invocation } from '../command.js';
 import type { inspectFlags } from '../commands/container.js';
+import { toDockerNetwork } from '../docker-network.js';
 import type { Values } from '../flags.js';
 import { complain, print, withEngine, type Session } from '../session.js';
 import { Template } from '../template.js';
@@ -66,44 +66,12 @@ async function image({ engine, signal }: Session, ref: string): Promise<object> 
 }
 
 async function network({ engine, signal }: Session, ref: string): Promise<object> {
-  return toDockerNetwork(await (await engine.networks.get(ref, { signal })).inspect({ signal }));
+  const info = await (await engine.networks.get(ref, { signal })).inspect({ signal });
+  return toDockerNetwork(info, id => engine.containers.endpointOf(id, info.id));
 }
 
 async function volume({ engine, signal }: Session, ref: string): Promise<object> {
   return toDockerVolume(await (await engine.volumes.get(ref, { signal })).inspect({ signal }));
-}
-
-function toDockerNetwork({
-  id,
-  name,
-  createdAt,
-  driver,
-  subnet,
-  gateway,
-  internal,
-  labels,
-  containers,
-  device,
-}: NetworkInfo): object {
-  return {
-    Name: name,
-    Id: id,
-    Created: createdAt.toISOString(),
-    Scope: 'local',
-    Driver: driver,
-    EnableIPv4: true,
-    EnableIPv6: false,
-    IPAM: { Driver: 'default', Options: null, Config: [{ Subnet: subnet, Gateway: gateway }] },
-    Internal: internal,
-    Containers: Object.fromEntries(
-      Object.entries(containers).map(([container, ip]) => [
-        container,
-        { IPv4Address: `${ip}/${subnet.split('/')[1]}` },
-      ]),
-    ),
-    Options: { 'com.docker.network.bridge.name': device },
-    Labels: labels,
-  };
 }
 
 function toDockerVolume({ name, path, labels, createdAt, driverOptions }: VolumeInfo): object {

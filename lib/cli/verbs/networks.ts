@@ -1,16 +1,20 @@
 import { errorCode } from '../../errors.js';
 import type { NetworkInfo } from '../../network/network.js';
 import type { Invocation } from '../command.js';
-import type { createNetworkFlags, listFlags, removeNamedFlags } from '../commands/network.js';
-import type { Values } from '../flags.js';
+import type {
+  connectFlags,
+  createNetworkFlags,
+  disconnectFlags,
+  listFlags,
+  removeNamedFlags,
+} from '../commands/network.js';
 import { allOf, hasLabel, matchesName, type Test } from '../filters.js';
 import { printListing, type Row } from '../format.js';
 import { toPair } from '../pairs.js';
+import { byFamily, networkSettings } from '../network-settings.js';
 import { eachOf, print, withEngine } from '../session.js';
 import { UsageError } from '../usage-error.js';
 import { formatTime } from './ps.js';
-
-const MTU = 'com.docker.network.driver.mtu';
 
 const headings = {
   CreatedAt: 'CREATED AT',
@@ -30,19 +34,18 @@ export async function createNetwork({
   flags,
   args: [name = ''],
 }: Invocation<typeof createNetworkFlags>): Promise<number> {
-  const { driver = 'bridge', subnet, gateway, 'ip-range': range, internal } = flags;
+  const { driver = 'bridge', internal, ipv6 } = flags;
   if (driver !== 'bridge')
     throw new UsageError(`network driver ${JSON.stringify(driver)} is not supported: it is bridge`, 1);
-  const mtu = mtuOf(flags);
+  const settings = networkSettings(flags.opt);
   return withEngine(globals, async ({ engine, signal }) => {
     const network = await engine.networks.create({
       name,
       internal,
       labels: Object.fromEntries(flags.label.map(toPair)),
-      ...(subnet === undefined ? {} : { subnet }),
-      ...(gateway === undefined ? {} : { gateway }),
-      ...(range === undefined ? {} : { range }),
-      ...(mtu === undefined ? {} : { mtu }),
+      ...byFamily(flags),
+      ...(ipv6 ? { ipv6 } : {}),
+      ...settings,
       lifetime: 'detached',
       signal,
     });
@@ -51,12 +54,41 @@ export async function createNetwork({
   });
 }
 
-function mtuOf({ opt }: Values<typeof createNetworkFlags>): number | undefined {
-  const unknown = opt.find(([key]) => key !== MTU);
-  if (unknown !== undefined)
-    throw new UsageError(`network option ${JSON.stringify(unknown[0])} is not supported: it is ${MTU}`, 1);
-  const value = opt.at(-1)?.[1];
-  return value === undefined ? undefined : Number(value);
+/** `network connect`. */
+export async function connectNetwork({
+  globals,
+  flags,
+  args: [ref = '', container = ''],
+}: Invocation<typeof connectFlags>): Promise<number> {
+  const { alias, link, ip, ip6, 'gw-priority': gatewayPriority } = flags;
+  return withEngine(globals, async ({ engine, signal }) => {
+    const network = await engine.networks.get(ref, { signal });
+    await network.connect(container, {
+      ...(alias.length === 0 ? {} : { aliases: alias }),
+      ...(link.length === 0 ? {} : { links: link }),
+      ...(ip === undefined ? {} : { ip }),
+      ...(ip6 === undefined ? {} : { ip6 }),
+      ...(gatewayPriority === undefined ? {} : { gatewayPriority }),
+      signal,
+    });
+    return 0;
+  });
+}
+
+/** `network disconnect`. */
+export async function disconnectNetwork({
+  globals,
+  flags,
+  args: [ref = '', container = ''],
+}: Invocation<typeof disconnectFlags>): Promise<number> {
+  return withEngine(globals, async ({ engine, signal }) => {
+    try {
+      await (await engine.networks.get(ref, { signal })).disconnect(container, { signal });
+    } catch (error) {
+      if (!flags.force || errorCode(error) !== 'CTR_NOT_FOUND') throw error;
+    }
+    return 0;
+  });
 }
 
 /** `network ls`. */
@@ -78,13 +110,13 @@ const tests: Readonly<Record<string, Test<NetworkInfo>>> = {
   name: ({ name }, value) => matchesName(name, value),
 };
 
-function toRow({ id, name, driver, internal, labels, createdAt }: NetworkInfo, whole: boolean): Row {
+function toRow({ id, name, driver, internal, labels, createdAt, subnet6 }: NetworkInfo, whole: boolean): Row {
   return {
     CreatedAt: formatTime(createdAt),
     Driver: driver,
     ID: whole ? id : id.slice(0, 12),
     IPv4: 'true',
-    IPv6: 'false',
+    IPv6: String(subnet6 !== undefined),
     Internal: String(internal),
     Labels: Object.entries(labels)
       .map(([key, value]) => `${key}=${value}`)
