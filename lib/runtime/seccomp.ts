@@ -5,7 +5,7 @@ import { Assembler } from './bpf.js';
 import type { Label } from './bpf.js';
 import { checkSeccompProfile } from './seccomp-profile.js';
 import type { SeccompAction, SeccompArgument, SeccompProfile, SeccompRule } from './seccomp-profile.js';
-import { X32_BIT, syscallNumbers } from './syscalls.js';
+import { X32_BIT, multiplexed, syscallNumbers } from './syscalls.js';
 import type { SyscallArch } from './syscalls.js';
 
 export interface SeccompOptions {
@@ -181,16 +181,28 @@ function outcomesOf(rules: readonly SeccompRule[], arch: SyscallArch, fallback: 
     const verdict = verdictOf(rule.action, rule.errnoRet);
     // As runc: a rule that says what happens anyway is no rule.
     if (verdict === fallback) continue;
-    const alternatives = splitConditions(rule.args ?? []).map(all => ({ all, verdict }));
-    for (const name of rule.names) {
-      const number = numbers.get(name);
-      if (number === undefined) continue;
+    const conditions = splitConditions(rule.args ?? []);
+    const add = (number: number | undefined, sets: readonly (readonly SeccompArgument[])[]): void => {
+      if (number === undefined) return;
+      const alternatives = sets.map(all => ({ all, verdict }));
       const before = found.get(number);
       if (alternatives.length === 0) found.set(number, verdict);
       else if (before === undefined)
         found.set(number, { alternatives, otherwise: fallback, narrow: arch === 'X86' || arch === 'X32' });
       else if (typeof before === 'object')
         found.set(number, { ...before, alternatives: [...before.alternatives, ...alternatives] });
+    };
+    for (const name of rule.names) {
+      add(numbers.get(name), conditions);
+      const way = arch === 'X86' ? multiplexed(name) : undefined;
+      if (way === undefined) continue;
+      // As libseccomp: in the place of a condition on the first argument there is which call is meant.
+      const which: SeccompArgument = { index: 0, value: way.value, op: 'SCMP_CMP_EQ' };
+      const others = conditions.length === 0 ? [[]] : conditions;
+      add(
+        numbers.get(way.call),
+        others.map(all => [which, ...all.filter(({ index }) => index !== 0)]),
+      );
     }
   }
   return found;

@@ -170,3 +170,33 @@ function parse(table: string): Map<string, number> {
   }
   return numbers;
 }
+
+/** What `socketcall` of 32-bit x86 calls by its first argument, from 1 on; linux/net.h. */
+const bySocketcall = (
+  'socket bind connect listen accept getsockname getpeername socketpair send recv sendto recvfrom shutdown setsockopt ' +
+  'getsockopt sendmsg recvmsg accept4 recvmmsg sendmmsg'
+).split(' ');
+
+/** The same for `ipc`; linux/ipc.h. */
+const byIpc: ReadonlyMap<string, number> = new Map([
+  ['semop', 1],
+  ['semget', 2],
+  ['semctl', 3],
+  ['semtimedop', 4],
+  ['msgsnd', 11],
+  ['msgrcv', 12],
+  ['msgget', 13],
+  ['msgctl', 14],
+  ['shmat', 21],
+  ['shmdt', 22],
+  ['shmget', 23],
+  ['shmctl', 24],
+]);
+
+/** The other way to a call that 32-bit x86 has: a rule that did not know of it could be walked around. */
+export function multiplexed(name: string): { readonly call: 'socketcall' | 'ipc'; readonly value: number } | undefined {
+  const socket = bySocketcall.indexOf(name);
+  if (socket >= 0) return { call: 'socketcall', value: socket + 1 };
+  const ipc = byIpc.get(name);
+  return ipc === undefined ? undefined : { call: 'ipc', value: ipc };
+}
