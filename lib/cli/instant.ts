@@ -1,7 +1,19 @@
 import { BadValue } from './flags.js';
+import { UsageError } from './usage-error.js';
 import { parseInstant } from './units.js';
 
 const NANOS_PER_MS = 1_000_000n;
+
+/** The value of a flag that names an instant. Docker takes any text, and refuses it when it asks. */
+export function instantOf(flag: string, text: string | undefined): bigint | undefined {
+  if (text === undefined || text === '' || text === '0') return undefined;
+  try {
+    return parseNanos(text);
+  } catch (error) {
+    if (error instanceof BadValue) throw new UsageError(`invalid value for "${flag}": ${error.reason}`, 1);
+    throw error;
+  }
+}
 
 /**
  * An instant as {@link parseInstant} reads it, to the nanosecond: what `logs -t` shows can be asked for again.

@@ -14,7 +14,7 @@ import { pack } from '../support/tar.js';
 import { dockerArchive } from './images.js';
 import { probe } from './probe.js';
 
-const PROGRAMS = 'sh cat ls grep id env head dd mknod stat readlink sort sleep mount umount hostname chmod df';
+const PROGRAMS = 'sh cat ls grep id env head tr tty dd mknod stat readlink sort sleep mount umount hostname chmod df';
 
 /** The command lines of both, with the same words: `docker run …` and `tscontainer run …`. */
 export class CommandLines implements AsyncDisposable {

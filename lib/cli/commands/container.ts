@@ -1,6 +1,5 @@
 import { atLeast, atMost, command, exactly, type Group } from '../command.js';
-import { integer, list, parsed, parsedList, text, toggle } from '../flags.js';
-import { parseNanos } from '../instant.js';
+import { integer, list, parsedList, text, toggle } from '../flags.js';
 import { checkEnv, parseFilter } from '../pairs.js';
 import { rename, stats, top, update } from './observe.js';
 import { attachFlags, createFlags, runFlags } from './run-flags.js';
@@ -137,18 +136,10 @@ export const ps = command({
 export const logsFlags = {
   details: toggle('Show extra details provided to logs'),
   follow: toggle('Follow log output', 'f'),
-  since: parsed(
-    'string',
-    'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
-    value => parseNanos(value),
-  ),
+  since: text('Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)'),
   tail: { ...text('Number of lines to show from the end of the logs', 'n'), shown: '"all"' },
   timestamps: toggle('Show timestamps', 't'),
-  until: parsed(
-    'string',
-    'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
-    value => parseNanos(value),
-  ),
+  until: text('Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)'),
 };
 
 export const logs = command({

@@ -5,6 +5,7 @@ import { isKept } from '../../container/log-config.js';
 import type { LogChunk, LogLine, LogOptions } from '../../container/options.js';
 import type { Invocation } from '../command.js';
 import type { logsFlags } from '../commands/container.js';
+import { instantOf } from '../instant.js';
 import { withEngine } from '../session.js';
 import { UsageError } from '../usage-error.js';
 
@@ -13,7 +14,9 @@ const BATCH = 64 * 1024;
 
 /** `logs`. */
 export async function logs({ globals, flags, args: [ref = ''] }: Invocation<typeof logsFlags>): Promise<number> {
-  const { follow, since, until, timestamps, details } = flags;
+  const { follow, timestamps, details } = flags;
+  const since = instantOf('since', flags.since);
+  const until = instantOf('until', flags.until);
   const tail = tailOf(flags.tail);
   return withEngine(globals, async ({ engine, signal }) => {
     const container = await engine.containers.get(ref, { signal });
