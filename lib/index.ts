@@ -44,7 +44,9 @@ export type { Exec } from './container/exec.js';
 export type { ExecInfo, ExecRequest } from './container/exec-record.js';
 export type { Process } from './container/process.js';
 export type { FetchOptions } from './container/reach.js';
-export { ready, type Condition } from './container/ready.js';
+export { ready } from './container/ready.js';
+export type { Condition } from './container/ready-condition.js';
+export type { HttpOptions } from './container/ready-http.js';
 
 export { Image } from './image/image.js';
 export type { ImageCollection } from './image/images.js';

@@ -25,9 +25,9 @@ import type {
   WaitCondition,
 } from './options.js';
 import { collect, type Process } from './process.js';
-import { dialInto, fetchFrom, listensIn, type FetchOptions } from './reach.js';
+import { dialInto, fetchFrom, type FetchOptions } from './reach.js';
 import { execsOf, findExec, spawnIn } from './spawn.js';
-import type { Condition } from './ready.js';
+import type { Condition } from './ready-condition.js';
 import type { ContainerRecord } from './record.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
 import type { ProcessTable, TopOptions } from './top.js';
@@ -138,32 +138,13 @@ export class Container {
   }
 
   /**
-   * Resolves when all conditions hold.
+   * Resolves when all conditions hold. A failure says what was waited for and shows the last lines of the log.
    *
    * @throws {@link InvalidStateError} as soon as the container ends first, with its last lines of output.
    */
   async waitFor(condition: Condition | readonly Condition[], options: AbortOptions = {}): Promise<void> {
-    const conditions = typeof condition === 'function' ? [condition] : condition;
-    const stop = new AbortController();
-    const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
-    const waiting = Promise.all(conditions.map(async one => one(this, { signal })));
-    const exit = this.wait({ signal }).then(async status => {
-      throw new InvalidStateError({
-        call: 'container.waitFor',
-        kind: 'container',
-        ref: this.name,
-        state: `exited with ${status.exitCode ?? status.signal}`,
-        expected: ['running'],
-        remedy: `Its last lines: ${await this.#lastLines()}`,
-      });
-    });
-    waiting.catch(() => {});
-    exit.catch(() => {});
-    try {
-      await Promise.race([waiting, exit]);
-    } finally {
-      stop.abort();
-    }
+    const { waitForAll } = await import('./ready.js');
+    await waitForAll(this, typeof condition === 'function' ? [condition] : condition, options);
   }
 
   /**
@@ -419,21 +400,6 @@ export class Container {
   /** One HTTP request to a port inside, over {@link Container.dial}. Redirects are not followed. */
   async fetch(path: string, options: FetchOptions = {}): Promise<Response> {
     return fetchFrom(this.#home.live, this.#record('container.fetch'), path, options);
-  }
-
-  /** Whether anything inside listens on a TCP port, read from the container's own tables. @internal */
-  async listens(port: number): Promise<boolean> {
-    return listensIn(this.#home.live, this.#record('container.waitFor'), port);
-  }
-
-  async #lastLines(): Promise<string> {
-    const lines: string[] = [];
-    try {
-      for await (const { text } of this.logs({ tail: 10 })) lines.push(text);
-    } catch {
-      // No log was kept: the status has to do.
-    }
-    return JSON.stringify(lines.join('\n'));
   }
 
   #logChunks(request: LogRequest): AsyncGenerator<LogChunk, void, undefined> {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { request } from 'node:http';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -37,23 +36,6 @@ export async function dialInto(
   const socketPath = join(runDir, 'monitor.sock');
   const addresses = ['127.0.0.1', '::1', ...own];
   return openTunnel({ socketPath, port, addresses, call, ref: `${record.name}:${port}`, signal });
-}
-
-/** Whether anything inside listens on a TCP port, read from the container's own tables. */
-export async function listensIn(live: Live, record: ContainerRecord, port: number): Promise<boolean> {
-  const { started } = await live.require(record, 'container.waitFor');
-  const suffix = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  return ['tcp', 'tcp6'].some(table => isListening(`/proc/${started.pid}/net/${table}`, suffix));
-}
-
-function isListening(table: string, suffix: string): boolean {
-  // sl local_address rem_address st …: 0A is LISTEN.
-  return readFileSync(table, 'latin1')
-    .split('\n')
-    .some(line => {
-      const [, local, , state] = line.trim().split(/\s+/);
-      return state === '0A' && local?.endsWith(suffix) === true;
-    });
 }
 
 /** One HTTP request over {@link dialInto}. Redirects are the caller's to follow: they may lead elsewhere. */

@@ -1,8 +1,9 @@
 import { request, type IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 import { connect } from 'node:tls';
 
+import { errorCode } from '../errors.js';
+import { sleep } from '../util/abort.js';
 import type { Container } from './container.js';
 import { POLL_MS, describe, type Condition } from './ready-condition.js';
 
@@ -43,9 +44,9 @@ export function httpCondition(path: string, options: HttpOptions): Condition {
         } catch (error) {
           signal.throwIfAborted();
           // Not listening yet, or not speaking HTTP yet: that is what is waited for.
-          last = error instanceof Error ? error.message : String(error);
+          last = errorCode(error) ?? String(error);
         }
-        await delay(POLL_MS, undefined, { signal });
+        await sleep(POLL_MS, signal);
       }
     },
     `${options.method ?? 'GET'} ${options.tls === undefined || options.tls === false ? 'http' : 'https'}://…:${options.port}${path}`,
@@ -95,7 +96,10 @@ async function ask(
   }
 }
 
-function secured(socket: Socket, { ca, servername = 'localhost' }: Exclude<HttpOptions['tls'], boolean | undefined>): Socket {
+function secured(
+  socket: Socket,
+  { ca, servername = 'localhost' }: Exclude<HttpOptions['tls'], boolean | undefined>,
+): Socket {
   return connect({
     socket,
     servername,

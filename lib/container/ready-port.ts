@@ -1,6 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { readSmall } from '../host/small-files.js';
+import { sleep } from '../util/abort.js';
 import { POLL_MS, describe, type Condition } from './ready-condition.js';
 
 /** Something inside listens on the port: read from the container's own tables, so nothing is needed in the image. */
@@ -11,7 +10,7 @@ export function portCondition(port: number, protocol: 'tcp' | 'udp'): Condition 
     for (;;) {
       const { pid } = await container.inspect({ signal });
       if (pid !== undefined && listens(pid, port, protocol)) return;
-      await delay(POLL_MS, undefined, { signal });
+      await sleep(POLL_MS, signal);
     }
   }, `a listener on ${port}/${protocol}`);
 }

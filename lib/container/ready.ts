@@ -1,7 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 import { InvalidStateError } from '../errors.js';
 import type { AbortOptions } from '../types.js';
+import { abortable, sleep } from '../util/abort.js';
 import type { Container } from './container.js';
 import type { ExecOptions } from './options.js';
 import { POLL_MS, describe, wordsOf, type Condition } from './ready-condition.js';
@@ -55,7 +54,7 @@ export const ready = {
         const { health, healthLog } = await container.inspect({ signal });
         if (health === 'healthy') return;
         if (health === 'none' || health === 'unhealthy') throw notWell(container, health, healthLog.at(-1)?.output);
-        await delay(POLL_MS, undefined, { signal });
+        await sleep(POLL_MS, signal);
       }
     }, 'a health check that finds it healthy');
   },
@@ -74,10 +73,13 @@ export const ready = {
 
   /** The command exits with 0. */
   exec(command: readonly string[], options: Omit<ExecOptions, 'signal' | 'reject'> = {}): Condition {
-    return describe(async (container, { signal }) => {
-      while ((await container.exec(command, { ...options, signal, reject: false })).exitCode !== 0)
-        await delay(POLL_MS, undefined, { signal });
-    }, `${JSON.stringify(command)} to exit with 0`);
+    return describe(
+      async (container, { signal }) => {
+        while ((await container.exec(command, { ...options, signal, reject: false })).exitCode !== 0)
+          await sleep(POLL_MS, signal);
+      },
+      `${JSON.stringify(command)} to exit with 0`,
+    );
   },
 
   /** It has ended, with this exit code. Fails when it ends otherwise. */
@@ -86,7 +88,10 @@ export const ready = {
       async (container, { signal }) => {
         const status = await container.wait({ signal });
         if (status.exitCode !== exitCode)
-          throw failed(container, `exited with ${status.exitCode ?? status.signal ?? 'nothing'}, and not with ${exitCode}`);
+          throw failed(
+            container,
+            `exited with ${status.exitCode ?? status.signal ?? 'nothing'}, and not with ${exitCode}`,
+          );
       },
       `its end with ${exitCode}`,
       true,
@@ -135,10 +140,13 @@ export const ready = {
     return describe(
       async (container, { signal }) => {
         const timeout = AbortSignal.timeout(ms);
+        const either = AbortSignal.any([signal, timeout]);
         try {
-          await condition(container, { signal: AbortSignal.any([signal, timeout]) });
+          // Also for one that does not listen to its signal.
+          await abortable(condition(container, { signal: either }), either);
         } catch (error) {
-          if (error !== timeout.reason) throw error;
+          signal.throwIfAborted();
+          if (!timeout.aborted) throw error;
           throw failed(
             container,
             `not ready after ${ms} ms: still waiting for ${wordsOf(condition)}`,
@@ -203,7 +211,11 @@ export async function waitForAll(
   waiting.catch(() => {});
   exit.catch(() => {});
   try {
-    await Promise.race([waiting, exit.then(() => waiting)]);
+    await abortable(Promise.race([waiting, exit.then(() => waiting)]), signal);
+  } catch (error) {
+    // Whatever a condition makes of an abort, the caller gets their own reason.
+    signal?.throwIfAborted();
+    throw error;
   } finally {
     stop.abort();
   }
