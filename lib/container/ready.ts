@@ -59,18 +59,6 @@ export const ready = {
     }, 'a health check that finds it healthy');
   },
 
-  /** Its health check has found it healthy. Fails as soon as that finds it unhealthy, with what the last check said. */
-  healthy(): Condition {
-    return async (container, { signal }) => {
-      for (;;) {
-        const { health, healthLog } = await container.inspect({ signal });
-        if (health === 'healthy') return;
-        if (health === 'none' || health === 'unhealthy') throw notWell(container, health, healthLog.at(-1)?.output);
-        await delay(POLL_MS, undefined, { signal });
-      }
-    };
-  },
-
   /** The command exits with 0. */
   exec(command: readonly string[], options: Omit<ExecOptions, 'signal' | 'reject'> = {}): Condition {
     return describe(
@@ -239,19 +227,6 @@ function failed(container: Container, state: string, remedy?: string): InvalidSt
     state,
     expected: ['running and ready'],
     ...(remedy === undefined ? {} : { remedy }),
-  });
-}
-
-function notWell(container: Container, health: string, output = ''): InvalidStateError {
-  return new InvalidStateError({
-    call: 'container.waitFor',
-    kind: 'container',
-    ref: container.name,
-    state: health === 'none' ? 'without a health check' : health,
-    expected: ['healthy'],
-    ...(health === 'none'
-      ? { remedy: 'Create it with healthcheck' }
-      : { remedy: `The last check said: ${JSON.stringify(output)}` }),
   });
 }
 
