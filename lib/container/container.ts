@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
 
-import { InvalidStateError, NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
+import { NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import type { AbortOptions } from '../types.js';
 import { attachTo } from './attachment.js';
