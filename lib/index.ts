@@ -4,6 +4,7 @@ export type * from './types.js';
 
 export { Container } from './container/container.js';
 export type { FileChange } from './container/changes.js';
+export type { CommitOptions } from './container/commit.js';
 export type { Containers } from './container/containers.js';
 export type { CopyInOptions, CopyOutOptions, CopyReport } from './container/copy.js';
 export type { ContainerFiles, DirectoryEntry, WriteFileOptions } from './container/fs.js';

@@ -5,7 +5,9 @@ import { NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js
 import type { PortMapping } from '../network/ports.js';
 import type { AbortOptions } from '../types.js';
 import { attachTo } from './attachment.js';
+import type { Image } from '../image/image.js';
 import type { FileChange } from './changes.js';
+import type { CommitOptions } from './commit.js';
 import type { Containers } from './containers.js';
 import type { CopyInOptions, CopyOutOptions, CopyReport } from './copy.js';
 import type { Exec } from './exec.js';
@@ -310,12 +312,11 @@ export class Container {
 
   /**
    * Copies files into it, whether it runs or not, by the rules of `docker cp`: into a directory that is there goes the
-   * source under its own name (what is in it, with a path that ends in `/.`); else it becomes `target`. Symbolic links
-   * inside are followed inside only.
+   * source under its own name (what is in it, with a path that ends in `/.`); else it becomes `target`.
    *
    * @param source - A path of this machine, or a tar archive, compressed or not, that is unpacked into the directory `target`.
    * @throws {@link NotFoundError} when the source or the directory of the target is not there, {@link ConflictError} when a
-   * directory would replace something else or the other way round, {@link SyscallError} with `EROFS` where it is read-only.
+   * directory would replace what is none or be replaced by it, {@link SyscallError} with `EROFS` where it is read-only.
    */
   async copyIn(
     source: string | Uint8Array | Readable,
@@ -326,12 +327,7 @@ export class Container {
     return copyIn(this.#home.filesOf(this.id, 'copy', 'container.copyIn'), source, target, options);
   }
 
-  /**
-   * Copies files out of it, whether it runs or not, by the rules of `docker cp`; see {@link Container.copyIn}.
-   *
-   * @param target - A path of this machine, or a stream that gets a tar archive; the stream is not ended.
-   * @throws {@link NotFoundError}, {@link ConflictError} as for {@link Container.copyIn}.
-   */
+  /** {@link Container.copyIn} the other way round: to a path of this machine, or as a tar archive to a stream, not ended. */
   async copyOut(source: string, target: string | Writable, options: CopyOutOptions = {}): Promise<CopyReport> {
     const { copyOut } = await import('./copy.js');
     return copyOut(this.#home.filesOf(this.id, 'copy', 'container.copyOut'), source, target, options);
@@ -348,12 +344,19 @@ export class Container {
     return changesOf(this.#home.filesOf(this.id, 'changes', 'container.changes'), options);
   }
 
-  /**
-   * All its files as a tar archive, without what is mounted. Destroying the stream ends it; what fails destroys it with
-   * the error.
-   */
+  /** All its files as a tar archive, without what is mounted. What fails destroys the stream with the error. */
   export(options: AbortOptions = {}): Readable {
     return exportContainer(() => this.#home.filesOf(this.id, 'export', 'container.export'), options);
+  }
+
+  /**
+   * Makes an image of it: its image's layers, and one with what has become of its files since; not what is mounted.
+   *
+   * @throws {@link ParseError} when `ref` or one of `changes` is malformed; then nothing was made.
+   */
+  async commit(options: CommitOptions = {}): Promise<Image> {
+    const { commitContainer } = await import('./commit.js');
+    return commitContainer(this.#home.filesOf(this.id, 'commit', 'container.commit'), options);
   }
 
   /**

@@ -2,8 +2,8 @@ import { Readable, type Writable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 
-import { LimitError } from '../errors.js';
-import { runFileJob, startFileJob, type FileJob } from '../host/file-job.js';
+import { LimitError, SyscallError } from '../errors.js';
+import { runFileJob, startFileJob } from '../host/file-job.js';
 import type { Fact } from '../host/job.js';
 import type { Plan } from '../host/plan.js';
 import type { AbortOptions } from '../types.js';
@@ -89,9 +89,21 @@ export class ContainerFiles {
       const job = startFileJob(plan, { call, signal, stdin: 'pipe' });
       await job.ready;
       const source = content instanceof Readable ? content : Readable.from([Buffer.from(content as string)]);
-      const [fed, done] = await Promise.allSettled([feed(source, job), job.done]);
-      if (done.status === 'rejected') throw done.reason;
-      if (fed.status === 'rejected') throw fed.reason;
+      let failure: { readonly reason: unknown } | undefined;
+      pipeline(source, job.stdin as Writable).catch((reason: unknown) => {
+        failure = { reason };
+        job.kill();
+      });
+      try {
+        await job.done;
+      } catch (error) {
+        signal?.throwIfAborted();
+        throw failure !== undefined && error instanceof SyscallError && error.syscall === 'exit'
+          ? failure.reason
+          : error;
+      } finally {
+        source.destroy();
+      }
     });
   }
 
@@ -166,14 +178,6 @@ export class ContainerFiles {
     signal?.throwIfAborted();
     return inView(this.#of(call), { call, signal, access, mounts: true }, work);
   }
-}
-
-/** A source that has nothing to say does not notice that nobody listens any more. */
-async function feed(source: Readable, job: FileJob): Promise<void> {
-  const over = new AbortController();
-  const ended = (): void => over.abort();
-  job.done.then(ended, ended);
-  await pipeline(source, job.stdin as Writable, { signal: over.signal });
 }
 
 async function* limited(

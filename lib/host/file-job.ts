@@ -1,5 +1,5 @@
 import { spawn, type StdioOptions } from 'node:child_process';
-import type { Readable, Writable } from 'node:stream';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
 
 import { SyscallError } from '../errors.js';
 import { onAborted } from '../util/abort.js';
@@ -7,8 +7,11 @@ import { helperPath } from './binary.js';
 import { toSyscallError, type Fact } from './job.js';
 import type { Plan } from './plan.js';
 
-/** Where a stream of the helper comes from or goes to. A stream must have a descriptor of its own. */
-export type Channel = 'ignore' | 'pipe' | number | Readable | Writable;
+/**
+ * Where a stream of the helper comes from or goes to: `lend` is a pipe that is to be another's stdin, and must be given on
+ * at once; any other stream must have a descriptor of its own.
+ */
+export type Channel = 'ignore' | 'pipe' | 'lend' | number | Readable | Writable;
 
 export interface FileJobOptions {
   readonly signal?: AbortSignal | undefined;
@@ -26,7 +29,7 @@ export interface FileJobOptions {
 export interface FileJob {
   /** There when `stdin` is `'pipe'`. */
   readonly stdin: Writable | undefined;
-  /** There when `stdout` is `'pipe'`. */
+  /** There when `stdout` is `'pipe'` or `'lend'`. */
   readonly stdout: Readable | undefined;
   /** Resolves when it is where it works and can be fed; rejects as `done` does. */
   readonly ready: Promise<void>;
@@ -43,7 +46,8 @@ export interface FileJob {
 export function startFileJob(plan: Plan, options: FileJobOptions): FileJob {
   const { call, signal, mode = 'files' } = options;
   signal?.throwIfAborted();
-  const stdio = [options.stdin ?? 'ignore', options.stdout ?? 'ignore', 'pipe', 'pipe', 'pipe'] as StdioOptions;
+  const out = options.stdout === 'lend' ? 'pipe' : (options.stdout ?? 'ignore');
+  const stdio = [options.stdin ?? 'ignore', out, 'pipe', 'pipe', 'pipe'] as StdioOptions;
   const child = spawn(helperPath(), [mode], { stdio, env: {} });
   const [stdin, stdout, stderr, wire, said] = child.stdio as unknown as [
     Writable | null,
@@ -84,10 +88,26 @@ export function startFileJob(plan: Plan, options: FileJobOptions): FileJob {
   const ready = Promise.race([isReady, done.then(() => {})]);
   ready.catch(() => {}); // For who asks.
   const kill = (): void => void child.kill('SIGKILL');
-  return { stdin: stdin ?? undefined, stdout: stdout ?? undefined, ready, done, kill };
+  return {
+    stdin: stdin ?? undefined,
+    stdout: options.stdout === 'pipe' ? kept(stdout) : (stdout ?? undefined),
+    ready,
+    done,
+    kill,
+  };
 }
 
 /** Runs a job that has no content to its end. */
 export async function runFileJob(plan: Plan, options: FileJobOptions): Promise<Fact[]> {
   return startFileJob(plan, options).done;
+}
+
+/** Node throws away what a child that has ended wrote, unless somebody reads it by then. */
+function kept(stdout: Readable | null): Readable | undefined {
+  if (stdout === null) return undefined;
+  const through = new PassThrough({ highWaterMark: 1 << 20 });
+  stdout.on('error', error => through.destroy(error));
+  // Whoever stops reading lets the child know.
+  through.on('close', () => stdout.destroy());
+  return stdout.pipe(through);
 }

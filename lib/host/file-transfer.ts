@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { decompress } from '../archive/compression.js';
-import { SyscallError, errorCode } from '../errors.js';
+import { SyscallError } from '../errors.js';
 import { explainFiles } from './file-errors.js';
 import { startFileJob, type FileJob } from './file-job.js';
 import type { Fact } from './job.js';
@@ -24,7 +24,7 @@ export interface Transfer {
 /** One helper writes the archive, another unpacks it: nothing of it passes through this process. */
 export async function pipeArchive(read: Plan, write: Plan, { call, signal }: Transfer): Promise<CopyReport> {
   const explain = explainFiles(call);
-  const reader = startFileJob(read, { call, signal, stdout: 'pipe', explain });
+  const reader = startFileJob(read, { call, signal, stdout: 'lend', explain });
   const pipe = reader.stdout as Readable;
   let writer: FileJob;
   try {
@@ -62,23 +62,22 @@ export async function feedArchive(plan: Plan, archive: Readable, { call, signal 
   const job = startFileJob(plan, { call, signal, stdin: 'pipe', explain: explainFiles(call) });
   await job.ready;
   const plain = decompress(archive, { call, source: 'the archive', ...(signal && { signal }) });
-  // A source that has nothing to say does not notice that nobody listens any more.
-  const over = new AbortController();
-  const ended = (): void => over.abort();
-  job.done.then(ended, ended);
-  const feeding = pipeline(plain, job.stdin as Writable, { signal: over.signal });
-  const [fed, done] = await Promise.allSettled([feeding.catch((error: unknown) => gaveUp(job, error)), job.done]);
-  signal?.throwIfAborted();
-  // What was read from failed: then the archive ended early. A helper that refuses it closes the pipe instead.
-  if (
-    fed.status === 'rejected' &&
-    !['EPIPE', 'ABORT_ERR'].includes(errorCode(fed.reason) ?? '') &&
-    done.status === 'rejected'
-  ) {
-    throw done.reason instanceof SyscallError && done.reason.syscall === 'exit' ? fed.reason : done.reason;
+  let failure: { readonly reason: unknown } | undefined;
+  pipeline(plain, job.stdin as Writable).catch((reason: unknown) => {
+    failure = { reason };
+    job.kill();
+  });
+  try {
+    return report(await job.done);
+  } catch (error) {
+    signal?.throwIfAborted();
+    // What was read from failed, and so the archive ended early. A helper that refuses it closes the pipe instead.
+    const killed = error instanceof SyscallError && error.syscall === 'exit';
+    throw killed && failure !== undefined ? failure.reason : error;
+  } finally {
+    // A source that has nothing to say does not notice that nobody listens any more: it is not waited for.
+    archive.destroy();
   }
-  if (done.status === 'rejected') throw done.reason;
-  return report(done.value);
 }
 
 /** Writes what a helper archives to the caller's stream, which stays open. */
@@ -87,7 +86,9 @@ export async function drainArchive(plan: Plan, target: Writable, { call, signal 
   await job.ready;
   // The target is the caller's: it is not ended, since more may be to come.
   const [drained, done] = await Promise.allSettled([
-    pipeline(job.stdout as Readable, target, { end: false }).catch((error: unknown) => gaveUp(job, error)),
+    pipeline(job.stdout as Readable, target, { end: false, ...(signal && { signal }) }).catch((error: unknown) =>
+      gaveUp(job, error),
+    ),
     job.done,
   ]);
   signal?.throwIfAborted();

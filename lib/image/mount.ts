@@ -42,7 +42,7 @@ export async function mountImage(store: Store, record: ImageRecord, { call, sign
     const unmount = async (): Promise<void> => release();
     return { path, unmount, [Symbol.asyncDispose]: unmount };
   }
-  const job = startFileJob(rootPlan(store, record).op('stay'), { call, stdin: 'pipe', stdout: 'pipe' });
+  const job = startFileJob(rootPlan(store, record).op('stay'), { call, stdin: 'pipe', stdout: 'lend' });
   const end = async (): Promise<void> => {
     job.stdin?.destroy();
     await job.done.catch(() => {}); // Killed or ended: either way there is nothing any more.

@@ -2,6 +2,7 @@ import { atLeast, atMost, command, exactly, type Group } from '../command.js';
 import { integer, list, parsedList, text, toggle } from '../flags.js';
 import { checkEnv, parseFilter } from '../pairs.js';
 import { rename, stats, top, update } from './observe.js';
+import { commit, copy, diff, exportContainer } from './files.js';
 import { attachFlags, createFlags, runFlags } from './run-flags.js';
 
 const filter = (): ReturnType<typeof parsedList<readonly [string, string]>> =>
@@ -247,8 +248,12 @@ export const container: Group = {
   summary: 'Manage containers',
   commands: {
     attach,
+    commit,
+    cp: copy,
     create,
+    diff,
     exec,
+    export: exportContainer,
     inspect: inspectContainer,
     kill,
     logs,

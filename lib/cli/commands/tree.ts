@@ -19,6 +19,7 @@ import {
   unpause,
   wait,
 } from './container.js';
+import { commit, copy, diff, exportContainer } from './files.js';
 import { history, image, images, importImage, load, pull, removeImage, save, tag } from './image.js';
 import { network } from './network.js';
 import { rename, stats, top, update } from './observe.js';
@@ -40,11 +41,15 @@ export const root: Group = {
   summary: 'Containers without a daemon',
   commands: {
     attach,
+    commit,
     container,
+    cp: copy,
     create,
+    diff,
     doctor,
     events,
     exec,
+    export: exportContainer,
     history,
     image,
     images,
