@@ -12,6 +12,9 @@ import type { Trash } from './trash.js';
 /** Partial files that nobody went on with for so long are not waited for any more. */
 const PARTIAL_MS = 24 * 60 * 60 * 1000;
 
+/** All of them together are kept up to this size: the oldest go first. */
+const PARTIAL_BYTES = 16 * 2 ** 30;
+
 /** Says what must stay. Asked anew in each collection; it must not wait, for others may be waiting for it. */
 export type Roots = () => Iterable<Ref>;
 
@@ -108,11 +111,19 @@ export class Garbage {
 
   #takePartial(): Taken[] {
     const directory = join(this.#setup.root, 'ingest');
-    return readdirSync(directory).flatMap(name => {
+    const found = readdirSync(directory)
+      .flatMap(name => {
+        const stat = statSync(join(directory, name), { throwIfNoEntry: false });
+        return stat === undefined ? [] : [{ name, size: stat.size, mtimeMs: stat.mtimeMs }];
+      })
+      .sort((a, b) => b.mtimeMs - a.mtimeMs);
+    let kept = 0;
+    return found.flatMap(({ name, size, mtimeMs }) => {
+      kept += size;
+      if (kept <= PARTIAL_BYTES && Date.now() - mtimeMs < PARTIAL_MS) return [];
+      // Somebody goes on with it this moment.
       using lock = this.#setup.locks.tryAcquire(`ingest-${name}`);
-      const stat = statSync(join(directory, name), { throwIfNoEntry: false });
-      if (lock === undefined || stat === undefined || Date.now() - stat.mtimeMs < PARTIAL_MS) return [];
-      return this.#take(`ingest/${name}`, join(directory, name));
+      return lock === undefined ? [] : this.#take(`ingest/${name}`, join(directory, name));
     });
   }
 

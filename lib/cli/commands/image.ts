@@ -75,6 +75,14 @@ export const history = command({
   run: async call => (await import('../verbs/history.js')).history(call),
 });
 
+const mount = command({
+  synopsis: 'IMAGE',
+  summary: 'Print a directory that shows the files of an image, read-only, until interrupted',
+  flags: {},
+  arity: exactly(1),
+  run: async call => (await import('../verbs/image-mount.js')).mountImage(call),
+});
+
 export const imagesFlags = {
   all: toggle('Show all images, also intermediate ones, of which there are none here', 'a'),
   digests: toggle('Show digests'),
@@ -137,6 +145,7 @@ export const image: Group = {
     inspect: inspectOf('image'),
     load,
     ls: images,
+    mount,
     prune,
     pull,
     push,
