@@ -1,4 +1,7 @@
-import { NotFoundError } from '../errors.js';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { NotFoundError, errorCode } from '../errors.js';
 import type { AbortOptions } from '../types.js';
 import type { ContainerContext } from './context.js';
 import { Listing } from './listing.js';
@@ -105,7 +108,12 @@ export class Observer {
   }
 
   #running(): Subject[] {
-    return this.listing.all().flatMap(record => this.#subject(record) ?? []);
+    // One that runs has a directory there; to ask each of the others for its state would cost more than all the rest.
+    const running = new Set(readNames(join(this.#context.store.runRoot, 'c')));
+    return this.listing
+      .all()
+      .filter(({ id }) => running.has(id.slice(0, 12)))
+      .flatMap(record => this.#subject(record) ?? []);
   }
 
   #subject(record: ContainerRecord | undefined): Subject | undefined {
@@ -127,5 +135,14 @@ export class Observer {
     const record = this.#context.records.get(id);
     if (record !== undefined) return record;
     throw new NotFoundError({ call, kind: 'container', ref: id.slice(0, 12), remedy: 'It was removed' });
+  }
+}
+
+function readNames(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return []; // Nothing was ever started.
+    throw error;
   }
 }

@@ -105,12 +105,13 @@ interface Sample {
   readonly usedMicros: number;
 }
 
+/** By record: planning anew which groups those are would cost as much as reading them. */
+const groupsOf = new WeakMap<ContainerRecord, ReadonlyMap<Controller, string>>();
+
 /** Looks at running containers. Remembers what it saw last, so that the next look can tell what has happened since. */
 export class Sampler {
   readonly #context: ContainerContext;
   readonly #before = new Map<string, Sample>();
-  /** By record: planning anew which groups those are would cost as much as reading them. */
-  readonly #groups = new WeakMap<ContainerRecord, ReadonlyMap<Controller, string>>();
   #machine: { readonly host: CgroupHost; readonly memoryBytes: number; readonly cpus: number } | undefined;
 
   constructor(context: ContainerContext) {
@@ -148,10 +149,10 @@ export class Sampler {
   }
 
   #groupsOf(record: ContainerRecord, call: string): ReadonlyMap<Controller, string> {
-    const known = this.#groups.get(record);
+    const known = groupsOf.get(record);
     if (known !== undefined) return known;
     const groups = cgroupsOf(this.#context, record, call)?.groups ?? new Map<Controller, string>();
-    this.#groups.set(record, groups);
+    groupsOf.set(record, groups);
     return groups;
   }
 }
