@@ -39,7 +39,6 @@ describe('flags become options', () => {
       tty: false,
       stdin: false,
       mounts: [],
-      volumesFrom: [],
       ports: [],
       resources: {},
     });
