@@ -1,5 +1,7 @@
-import { lookup } from 'node:dns/promises';
 import { BlockList, isIP } from 'node:net';
+
+import { ParseError } from '../errors.js';
+import { isRepositoryPath } from '../oci/reference.js';
 
 /** Where Docker Hub's registry lives, whatever people call it. */
 const HUB = 'registry-1.docker.io';
@@ -24,35 +26,49 @@ export function registryUrls(host: string, insecure?: boolean): readonly [URL, .
   return (insecure ?? isLoopback(url.hostname)) ? [url, new URL(`http://${host}/`)] : [url];
 }
 
+/** @throws {@link ParseError} when the repository cannot be one. */
+export function checkRepository(repository: string, call: string): void {
+  if (isRepositoryPath(repository)) return;
+  const source = JSON.stringify(repository.slice(0, 300));
+  throw new ParseError({ call, source, reason: 'is not a repository name' });
+}
+
 /** Whether traffic to it never leaves this machine. `hostname` as `URL` gives it. */
 export function isLoopback(hostname: string): boolean {
   return hostname === 'localhost' || hostname === '[::1]' || /^127(?:\.\d{1,3}){3}$/.test(hostname);
 }
 
-const privateNetworks = new BlockList();
-for (const [network, bits] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-] as const) {
-  privateNetworks.addSubnet(network, bits, 'ipv4');
-}
-for (const [network, bits] of [
-  ['::', 127],
-  ['fc00::', 7],
-  ['fe80::', 10],
-] as const) {
-  privateNetworks.addSubnet(network, bits, 'ipv6');
+let privateNetworks: BlockList | undefined;
+
+/** Made when it is first asked. */
+function listPrivate(): BlockList {
+  const list = new BlockList();
+  for (const [network, bits] of [
+    ['0.0.0.0', 8],
+    ['10.0.0.0', 8],
+    ['100.64.0.0', 10],
+    ['127.0.0.0', 8],
+    ['169.254.0.0', 16],
+    ['172.16.0.0', 12],
+    ['192.168.0.0', 16],
+    ['198.18.0.0', 15],
+  ] as const) {
+    list.addSubnet(network, bits, 'ipv4');
+  }
+  for (const [network, bits] of [
+    ['::', 127],
+    ['fc00::', 7],
+    ['fe80::', 10],
+  ] as const) {
+    list.addSubnet(network, bits, 'ipv6');
+  }
+  return list;
 }
 
 /** Whether an address is of this machine, its neighbourhood, or somebody's own network. */
 export function isPrivateAddress(address: string): boolean {
   const family = isIP(address);
+  privateNetworks ??= listPrivate();
   return family !== 0 && privateNetworks.check(address, family === 4 ? 'ipv4' : 'ipv6');
 }
 
@@ -61,6 +77,7 @@ export async function addressesOf({ hostname }: URL): Promise<string[]> {
   const bare = hostname.replace(/^\[|\]$/g, '');
   if (isIP(bare) !== 0) return [bare];
   try {
+    const { lookup } = await import('node:dns/promises');
     return (await lookup(bare, { all: true })).map(({ address }) => address);
   } catch {
     // Whoever connects hears of it; behind a proxy it is not ours to know.

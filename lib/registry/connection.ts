@@ -1,9 +1,8 @@
-import { ParseError, type EngineError } from '../errors.js';
+import type { EngineError } from '../errors.js';
 import { isDigest } from '../oci/digest.js';
-import { isRepositoryPath } from '../oci/reference.js';
 import { onAborted } from '../util/abort.js';
 
-import { registryUrls } from './address.js';
+import { checkRepository, registryUrls } from './address.js';
 import { certificateDirectories, readCertificates } from './certificates.js';
 import { Client, type RegistryRequest } from './client.js';
 import { Endpoint } from './endpoint.js';
@@ -129,9 +128,8 @@ export class Connection {
 
   /** @throws {@link ParseError} when the repository cannot be one. */
   url(repository: string, rest: string, call: string): URL {
-    if (isRepositoryPath(repository)) return new URL(`v2/${repository}/${rest}`, this.endpoint.url);
-    const source = JSON.stringify(repository.slice(0, 300));
-    throw new ParseError({ call, source, reason: 'is not a repository name' });
+    checkRepository(repository, call);
+    return new URL(`v2/${repository}/${rest}`, this.endpoint.url);
   }
 
   /** What messages call an image or blob. */

@@ -5,7 +5,7 @@ import { ParseError } from '../errors.js';
 import type { Json } from '../oci/json.js';
 import type { AbortOptions } from '../types.js';
 
-import { defaultConfigPath, findServer, helperFor, parseConfig, readConfig, serverKey } from './docker-config.js';
+import type * as DockerConfig from './docker-config.js';
 
 /** What a registry is shown. */
 export type Credential =
@@ -43,19 +43,24 @@ const CALL = 'dockerCredentials';
  */
 export function dockerCredentials(options: { readonly configPath?: string } = {}): CredentialProvider {
   return async (host, { signal } = {}) => {
-    const key = serverKey(host);
-    for (const config of await readConfigs(options.configPath, signal)) {
-      const helper = helperFor(config, key);
+    const docker = await import('./docker-config.js');
+    const key = docker.serverKey(host);
+    for (const config of await readConfigs(docker, options.configPath, signal)) {
+      const helper = docker.helperFor(config, key);
       const { askHelper } = await import('./credential-helper.js');
       const stored = helper === undefined ? undefined : await askHelper(helper, key, signal);
-      const credential = stored ?? inFile(config, key);
+      const credential = stored ?? inFile(docker, config, key);
       if (credential !== undefined) return credential;
     }
     return undefined;
   };
 }
 
-async function readConfigs(configPath: string | undefined, signal: AbortSignal | undefined): Promise<Json[]> {
+async function readConfigs(
+  { defaultConfigPath, parseConfig, readConfig }: typeof DockerConfig,
+  configPath: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Json[]> {
   const given = process.env['DOCKER_AUTH_CONFIG'];
   const inline = configPath === undefined && given ? [parseConfig(Buffer.from(given), 'DOCKER_AUTH_CONFIG', CALL)] : [];
   const paths = configPath === undefined ? [defaultConfigPath(), ...podmanPaths()] : [configPath];
@@ -77,7 +82,7 @@ function podmanPaths(): string[] {
   ];
 }
 
-function inFile(config: Json, key: string): Credential | undefined {
+function inFile({ findServer }: typeof DockerConfig, config: Json, key: string): Credential | undefined {
   const entry = config.maybe('auths', auths => findServer(auths, key));
   if (entry === undefined || !entry.present) return undefined;
   const identityToken = entry.maybe('identitytoken', value => value.string());

@@ -1,15 +1,7 @@
 import type { AbortOptions } from '../types.js';
 
 import type { Credential } from './credentials.js';
-import {
-  changeAuths,
-  defaultConfigPath,
-  findServer,
-  helperFor,
-  readConfig,
-  serverKey,
-  type AuthEntry,
-} from './docker-config.js';
+import type { AuthEntry } from './docker-config.js';
 import type { RegistryOptions } from './options.js';
 import { Registry } from './registry.js';
 
@@ -46,7 +38,7 @@ const LOGIN = 'login';
  * @throws {@link RegistryError} with code `CTR_UNAUTHORIZED` when it does not; nothing was kept or changed.
  */
 export async function login(host: string, options: LoginOptions): Promise<Login> {
-  const { username, password, signal, configPath = defaultConfigPath() } = options;
+  const { username, password, signal } = options;
   if (username === '' || username.includes(':')) {
     throw new TypeError(`${LOGIN}: expected a username without a colon, got ${JSON.stringify(username)}`);
   }
@@ -55,6 +47,8 @@ export async function login(host: string, options: LoginOptions): Promise<Login>
   const { identityToken } = await registry.check({ call: LOGIN, ...(signal && { signal }) });
   const credential: Credential = identityToken === undefined ? offered : { type: 'token', identityToken };
 
+  const { changeAuths, defaultConfigPath, helperFor, readConfig, serverKey } = await import('./docker-config.js');
+  const { configPath = defaultConfigPath() } = options;
   const server = serverKey(host);
   const config = await readConfig(configPath, LOGIN, signal);
   const helper = config === undefined ? undefined : helperFor(config, server);
@@ -89,7 +83,9 @@ export interface LogoutOptions extends AbortOptions {
  */
 export async function logout(host: string, options: LogoutOptions = {}): Promise<boolean> {
   const call = 'logout';
-  const { signal, configPath = defaultConfigPath() } = options;
+  const docker = await import('./docker-config.js');
+  const { changeAuths, findServer, helperFor, readConfig, serverKey } = docker;
+  const { signal, configPath = docker.defaultConfigPath() } = options;
   const server = serverKey(host);
   const config = await readConfig(configPath, call, signal);
   if (config === undefined) return false;

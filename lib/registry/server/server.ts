@@ -1,19 +1,14 @@
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-import { errorCode } from '../../errors.js';
-import { isRepositoryPath } from '../../oci/reference.js';
-import type { Digest, PruneReport } from '../../types.js';
+import type { PruneReport } from '../../types.js';
+import { registryUrls } from '../address.js';
 import { Gate, type Authenticate } from './auth.js';
-import { collectRegistry, type CollectRegistryOptions } from './collect.js';
-import { DiskStorage } from './disk.js';
-import { sendCatalog, sendSearch } from './listing.js';
-import { Refusal, refuse, sendJson, type Exchange } from './reply.js';
-import { Repository, type Holding } from './repository.js';
+import type { CollectRegistryOptions } from './collect.js';
+import type { Service } from './service.js';
 import type { RegistryStorage } from './storage.js';
-import { Uploads } from './uploads.js';
-import { PullThrough, type Upstream } from './upstream.js';
+import type { Upstream } from './upstream.js';
 
 /** What a registry serves, and to whom. */
 export interface RegistryServerOptions {
@@ -59,11 +54,10 @@ const IDLE_MS = 120_000;
  */
 export class RegistryServer implements AsyncDisposable {
   readonly #options: RegistryServerOptions;
-  readonly #holding: Holding;
   readonly #gate: Gate | undefined;
+  /** Loaded when there is something to answer: most processes that import this package are no registry. */
+  #service: Promise<Service> | undefined;
   #server: Server | undefined;
-  /** What manifests that are put while a collection runs need. */
-  #inUse: Set<Digest> | undefined;
 
   /**
    * @throws `TypeError` when there is neither a root nor a storage, or both.
@@ -76,9 +70,10 @@ export class RegistryServer implements AsyncDisposable {
     if (options.upstream !== undefined && options.root === undefined) {
       throw new TypeError('RegistryServer: expected a root, in which what comes from the upstream is kept');
     }
+    if (options.upstream !== undefined) registryUrls(options.upstream.host, options.upstream.insecure);
     this.#options = options;
     this.#gate = gateOf(options);
-    this.#holding = this.#hold(options);
+    if (options.root !== undefined) mkdirSync(options.root, { recursive: true, mode: 0o700 });
   }
 
   /** `host:port`, as clients name it. @throws `TypeError` when it does not listen. */
@@ -95,6 +90,7 @@ export class RegistryServer implements AsyncDisposable {
    */
   async listen(options: ListenOptions = {}): Promise<string> {
     if (this.#server !== undefined) throw new TypeError('RegistryServer: it listens already');
+    await this.#open();
     const server = await this.#create();
     this.#server = server;
     server.timeout = IDLE_MS;
@@ -113,21 +109,9 @@ export class RegistryServer implements AsyncDisposable {
 
   /** Answers one request: for whoever has a server of his own. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const method = request.method ?? 'GET';
-    const url = new URL(`http://registry${(request.url ?? '/').startsWith('/') ? '' : '/'}${request.url ?? '/'}`);
-    const exchange: Exchange = { request, response, method, url };
     // A client that leaves is told nothing.
     response.on('error', () => {});
-    try {
-      response.setHeader('docker-distribution-api-version', 'registry/2.0');
-      await this.#route(exchange);
-    } catch (error) {
-      if (error instanceof Refusal) return refuse(exchange, error);
-      if (request.errored || response.destroyed) return void response.destroy();
-      const full = errorCode(error) === 'ENOSPC' || errorCode(error) === 'EDQUOT';
-      const message = full ? 'the disk of the registry is full' : 'the registry failed';
-      refuse(exchange, new Refusal(full ? 507 : 500, 'UNKNOWN', message));
-    }
+    await (await this.#open()).handle(request, response);
   }
 
   /**
@@ -136,16 +120,7 @@ export class RegistryServer implements AsyncDisposable {
    * @throws `TypeError` when it serves what belongs to somebody else.
    */
   async collect(options: CollectRegistryOptions = {}): Promise<PruneReport> {
-    const { disk, uploads } = this.#holding;
-    if (disk === undefined || uploads === undefined)
-      throw new TypeError('RegistryServer: what it serves is not its own');
-    if (this.#inUse !== undefined) throw new TypeError('RegistryServer: a collection is going on');
-    const inUse = (this.#inUse = new Set());
-    try {
-      return await collectRegistry(disk, uploads, inUse, options);
-    } finally {
-      this.#inUse = undefined;
-    }
+    return (await this.#open()).collect(options);
   }
 
   /** Ends all connections. Uploads that are under way can be gone on with when it listens again. */
@@ -157,7 +132,7 @@ export class RegistryServer implements AsyncDisposable {
       server.closeAllConnections();
       await closed;
     }
-    await this.#holding.upstream?.close();
+    await (await this.#service)?.close();
   }
 
   /** As {@link RegistryServer.close}. */
@@ -165,21 +140,8 @@ export class RegistryServer implements AsyncDisposable {
     await this.close();
   }
 
-  #hold({ root, storage, upstream, readOnly = false, sparse = false }: RegistryServerOptions): Holding {
-    const onPut = (digests: readonly Digest[]): void => {
-      for (const digest of digests) this.#inUse?.add(digest);
-    };
-    if (root === undefined) return { storage: storage as RegistryStorage, readOnly: true, sparse, onPut };
-    const disk = new DiskStorage(root);
-    return {
-      storage: disk,
-      disk,
-      uploads: new Uploads(disk),
-      readOnly: readOnly || upstream !== undefined,
-      sparse,
-      onPut,
-      ...(upstream !== undefined && { upstream: new PullThrough(disk, upstream) }),
-    };
+  #open(): Promise<Service> {
+    return (this.#service ??= import('./service.js').then(({ Service }) => new Service(this.#options, this.#gate)));
   }
 
   async #create(): Promise<Server> {
@@ -191,31 +153,6 @@ export class RegistryServer implements AsyncDisposable {
     if (tls === undefined) return (await import('node:http')).createServer(listener);
     return (await import('node:https')).createServer({ cert: pem(tls.cert), key: pem(tls.key) }, listener);
   }
-
-  async #route(exchange: Exchange): Promise<void> {
-    const { method, url } = exchange;
-    const path = url.pathname;
-    const reads = method === 'GET' || method === 'HEAD';
-    await this.#admit(exchange, reads && path !== '/v2/_catalog' && path !== '/v2/');
-    if (path === '/v2/' || path === '/v2') return reads ? sendJson(exchange, 200, {}) : notAllowed('GET, HEAD');
-    if (path === '/v2/_catalog') return reads ? sendCatalog(exchange, this.#holding.storage) : notAllowed('GET, HEAD');
-    if (path === '/v1/search') return reads ? sendSearch(exchange, this.#holding.storage) : notAllowed('GET, HEAD');
-    const match = /^\/v2\/(.+)\/(manifests|blobs\/uploads|blobs|tags|referrers)\/([^/]*)$/.exec(path);
-    if (match === null) throw new Refusal(404, 'UNSUPPORTED', 'no such resource');
-    const [, name = '', kind = '', last = ''] = match;
-    if (!isRepositoryPath(name)) {
-      throw new Refusal(400, 'NAME_INVALID', 'invalid repository name', {}, { name: name.slice(0, 300) });
-    }
-    await new Repository(name, this.#holding).answer(exchange, kind, decode(last));
-  }
-
-  async #admit({ request }: Exchange, public_: boolean): Promise<void> {
-    if (this.#gate === undefined || (public_ && this.#options.anonymousPull === true)) return;
-    if ((await this.#gate.admit(request.headers.authorization)) !== undefined) return;
-    throw new Refusal(401, 'UNAUTHORIZED', 'authentication required', {
-      'www-authenticate': 'Basic realm="tscontainer registry"',
-    });
-  }
 }
 
 function gateOf({ htpasswd, authenticate }: RegistryServerOptions): Gate | undefined {
@@ -224,18 +161,6 @@ function gateOf({ htpasswd, authenticate }: RegistryServerOptions): Gate | undef
   }
   if (authenticate !== undefined) return Gate.of(authenticate);
   return htpasswd === undefined ? undefined : Gate.htpasswd(htpasswd);
-}
-
-function notAllowed(allow: string): never {
-  throw new Refusal(405, 'UNSUPPORTED', 'the operation is unsupported', { allow });
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw new Refusal(400, 'NAME_INVALID', 'the path is malformed');
-  }
 }
 
 function pem(text: string): string {
