@@ -89,4 +89,5 @@ export type { Descriptor, Platform } from './oci/descriptor.js';
 
 export type { BindMount, ImageMount, Mount, Propagation, TmpfsMount, VolumeMount } from './volume/mount.js';
 export { Volume, type VolumeInfo } from './volume/volume.js';
-export type { CreateVolumeOptions, VolumeCollection } from './volume/volumes.js';
+export type { CreateVolumeOptions } from './volume/options.js';
+export type { VolumeCollection } from './volume/volumes.js';

@@ -6,7 +6,7 @@ import type { ResolvedImage } from '../image/resolve.js';
 import { partsInLayers } from '../image/view.js';
 import type { AbortOptions } from '../types.js';
 import { adoptAttributes } from '../volume/content.js';
-import type { PreparedMounts } from '../volume/volumes.js';
+import type { PreparedMounts } from '../volume/prepared.js';
 import type { ContainerContext } from './context.js';
 import { mountpointOf } from './spec.js';
 

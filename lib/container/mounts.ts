@@ -7,7 +7,7 @@ import type { ResolvedImage } from '../image/resolve.js';
 import type { MountSpec } from '../runtime/spec.js';
 import type { Digest } from '../types.js';
 import type { SettledMount } from '../volume/mounts.js';
-import type { PreparedMounts } from '../volume/volumes.js';
+import type { PreparedMounts } from '../volume/prepared.js';
 import type { ContainerContext } from './context.js';
 import type { CreateContainerOptions, VolumesFrom } from './options.js';
 import type { ContainerRecord } from './record.js';

@@ -1,3 +1,5 @@
+import { randomBytes } from 'node:crypto';
+
 import type { Records } from '../store/records.js';
 import type { AbortOptions, EngineEvents, Labels } from '../types.js';
 
@@ -29,3 +31,13 @@ export type Emit = <K extends keyof EngineEvents>(type: K, event: EngineEvents[K
 
 /** Docker's grammar, and no longer than a file name may be. */
 export const volumeName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,254}$/;
+
+/** The name of a volume that was given none. */
+export function newName(): string {
+  return randomBytes(32).toString('hex');
+}
+
+/** As a record has it. */
+export function now(): string {
+  return new Date().toISOString();
+}

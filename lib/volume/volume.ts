@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 
 import type { AbortOptions, Labels, Owned } from '../types.js';
-import type { CreateVolumeOptions } from './volumes.js';
+import type { CreateVolumeOptions } from './options.js';
 
 /** A frozen copy of what is known of a volume at one moment. */
 export interface VolumeInfo {

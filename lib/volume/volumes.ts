@@ -1,46 +1,20 @@
-import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ConflictError, errorCode, InvalidStateError, isEngineError, NotFoundError, ParseError } from '../errors.js';
 import { formatOwner, isAlive, parseOwner, self } from '../store/owner.js';
 import type { Records } from '../store/records.js';
-import type { AbortOptions, Filter, Labels, Owned, PruneReport } from '../types.js';
-import { checkMounts, type ImageMount, type Mount, type VolumeMount } from './mount.js';
-import { copyContent, exportContent, fillDirectory, importContent, isEmpty } from './content.js';
+import type { AbortOptions, Filter, Owned, PruneReport } from '../types.js';
+import { cloneVolume } from './clone.js';
+import { exportContent, fillDirectory, importContent, isEmpty } from './content.js';
 import { readLocalOptions, type LocalSource } from './local-driver.js';
-import { checkSource, mountSteps, type MountContext, type MountStep, type SettledMount } from './mounts.js';
-import { type Emit, volumeName, type VolumeRecord, type VolumeStore } from './record.js';
+import type { Mount } from './mount.js';
+import { mountSteps, type MountContext, type MountStep, type SettledMount } from './mounts.js';
+import type { CreateVolumeOptions } from './options.js';
+import { prepareMounts, type PreparedMounts, type PrepareOptions } from './prepared.js';
+import { type Emit, newName, now, volumeName, type VolumeRecord, type VolumeStore } from './record.js';
 import { OwnedVolume, Volume, type VolumeHome, type VolumeInfo } from './volume.js';
 import { sizeOf } from './size.js';
-
-/** What a volume is to be. */
-export interface CreateVolumeOptions extends AbortOptions {
-  /** Letters, digits, `_`, `.` and `-`, at least two. 64 random digits when left out. */
-  readonly name?: string;
-  /** To find it by. */
-  readonly labels?: Labels;
-  /**
-   * `'process'`: it goes with this process, also when that is killed. `'detached'`: it stays until it is removed.
-   * Default: `'detached'` with a name, `'process'` without.
-   */
-  readonly lifetime?: 'process' | 'detached';
-  /**
-   * What to mount in place of a directory of the store, as Docker's `local` driver has it: `type`, `device` and `o` of
-   * mount(8). `{type: 'none', device: '/srv', o: 'bind'}` is a directory of the host, `{type: 'tmpfs', device: 'tmpfs',
-   * o: 'size=64m'}` is in memory, and then each container has its own.
-   */
-  readonly driverOptions?: Readonly<Record<string, string>>;
-}
-
-/** What is mounted into a container, and what was made for that. */
-export interface PreparedMounts {
-  readonly mounts: SettledMount[];
-  /** Volumes without a name, which go with the container. */
-  readonly anonymous: string[];
-  /** Volumes that are new, or still empty, and get what the image has at their targets. */
-  readonly fresh: readonly { readonly volume: string; readonly target: string }[];
-}
 
 /** @internal */
 export interface VolumesSetup {
@@ -61,7 +35,16 @@ export class VolumeCollection {
     export: (name, options) => exportContent(() => this.#directory(name, 'volume.export'), 'volume.export', options),
     import: (name, source, { signal }) =>
       importContent(this.#directory(name, 'volume.import'), source, { call: 'volume.import', signal }),
-    clone: (name, options) => this.#clone(name, options),
+    clone: async (name, options) =>
+      cloneVolume(
+        this.#directory(name, 'volume.clone'),
+        {
+          create: async wanted => this.create(wanted),
+          isEmpty: copy => this.#isEmpty(copy),
+          fill: async (copy, fill, how) => this.fill(copy, fill, how),
+        },
+        options,
+      ),
   };
 
   /** @internal */
@@ -148,69 +131,18 @@ export class VolumeCollection {
     return join(this.#records.directory(name), '_data');
   }
 
-  /**
-   * Checks the mounts of a container to be created and makes the volumes that it needs: named ones that are not there,
-   * and nameless ones for mounts without a name and for the image's volumes that nothing else is mounted at.
-   *
-   * @param borrowed - Mounts of other containers: the user's own win over them, and they over the image's.
-   * @returns The mounts with all names settled.
-   * @internal
-   */
+  /** Settles the mounts of a container to be created and makes its volumes. @internal */
   async prepare(
     mounts: readonly Mount[],
     imageVolumes: readonly string[],
-    options: {
-      readonly call: string;
-      readonly borrowed?: readonly SettledMount[];
-      readonly imageOf: (mount: ImageMount) => SettledMount;
-    } & AbortOptions,
+    options: PrepareOptions,
   ): Promise<PreparedMounts> {
-    const { call, signal, borrowed = [], imageOf } = options;
-    const checked = checkMounts(call, mounts);
-    for (const mount of checked) if (mount.type === 'bind') checkSource(mount, call);
-    const targets = new Set(checked.map(mount => mount.target));
-    const lent = borrowed.filter(({ target }) => !targets.has(target));
-    for (const { target } of lent) targets.add(target);
-    const declared = checkMounts(
-      call,
-      imageVolumes.filter(path => path.startsWith('/')).map(target => ({ type: 'volume', target })),
-    );
-    const anonymous: string[] = [];
-    const fresh: { volume: string; target: string }[] = [];
-    const settled: SettledMount[] = [...lent];
-    try {
-      for (const mount of [...checked, ...declared.filter(({ target }) => !targets.has(target))]) {
-        if (mount.type === 'image') settled.push(imageOf(mount));
-        else if (mount.type !== 'volume') settled.push(mount);
-        else {
-          const volume = await this.#settle(mount, call, signal, anonymous);
-          settled.push({ ...mount, source: volume });
-          if (mount.noCopy !== true && mount.subpath === undefined && this.#isEmpty(volume))
-            fresh.push({ volume, target: mount.target });
-        }
-      }
-    } catch (error) {
-      for (const name of anonymous) await this.discard(name);
-      throw error;
-    }
-    return { mounts: settled, anonymous, fresh };
-  }
-
-  /** The volume of a mount, made if it is not there. */
-  async #settle(
-    mount: VolumeMount,
-    call: string,
-    signal: AbortSignal | undefined,
-    anonymous: string[],
-  ): Promise<string> {
-    const { source = newName(), labels = {}, driverOptions = {} } = mount;
-    const isAnonymous = mount.source === undefined;
-    readLocalOptions(call, source, driverOptions);
-    if (isAnonymous) anonymous.push(source);
-    const options = Object.keys(driverOptions).length === 0 ? {} : { driverOptions };
-    const record = { id: source, labels, createdAt: now(), anonymous: isAnonymous, ...options };
-    await this.#ensure(record, call, signal);
-    return source;
+    const home = {
+      ensure: async (record: VolumeRecord) => this.#ensure(record, options.call, options.signal),
+      isEmpty: (volume: string) => this.#isEmpty(volume),
+      discard: async (volume: string) => this.discard(volume),
+    };
+    return prepareMounts(mounts, imageVolumes, home, options);
   }
 
   /** Only a directory of the store is ever filled. */
@@ -251,24 +183,6 @@ export class VolumeCollection {
       expected: ['a directory of the store', 'a bind of one of the host'],
       remedy: 'Use container.copyOut and copyIn while a container that mounts it runs',
     });
-  }
-
-  async #clone(name: string, options: CreateVolumeOptions): Promise<Owned<Volume>> {
-    const call = 'volume.clone';
-    const from = this.#directory(name, call);
-    const copy = await this.create({ lifetime: 'process', ...options });
-    try {
-      const signal = options.signal === undefined ? {} : { signal: options.signal };
-      if (!this.#isEmpty(copy.name)) {
-        const reason = 'has something in it already';
-        throw new ConflictError({ call, kind: 'volume', ref: copy.name, reason, usedBy: [] });
-      }
-      await this.fill(copy.name, async to => copyContent(from, to, { call, ...signal }), { call, ...signal });
-      return copy;
-    } catch (error) {
-      await copy[Symbol.asyncDispose]();
-      throw error;
-    }
   }
 
   /** What the helper mounts when a container starts. @internal */
@@ -403,14 +317,6 @@ function checkSameOptions(existing: VolumeRecord, wanted: VolumeRecord, call: st
     usedBy: [],
     remedy: 'Remove it, or choose another name',
   });
-}
-
-function newName(): string {
-  return randomBytes(32).toString('hex');
-}
-
-function now(): string {
-  return new Date().toISOString();
 }
 
 function checkName(call: string, name: string): void {
