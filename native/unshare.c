@@ -260,8 +260,9 @@ static int announce(struct monitor *monitor, bool again) {
     if (!again && session_listen(&monitor->session, path) < 0) return -1;
     write_running(monitor->plan, body);
   }
-  fact_json("started", "%s", body);
-  if (again) journal_event(monitor->plan, "container:start", ",\"pid\":%d", monitor->session.pid);
+  /* By us, so that a short life's start is never written after its end. */
+  journal_event(monitor->plan, "container:start", ",\"pid\":%d", monitor->session.pid);
+  fact_json("started", "%s,\"journaled\":%s", body, plan_find(monitor->plan, "journal") ? "true" : "false");
   health_begin(monitor->health);
   return 0;
 }

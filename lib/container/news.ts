@@ -30,7 +30,7 @@ export function tellNews(
     if (fact.fact === 'started') {
       const started = toStarted(fact);
       if (starts++ === 0) onStart(started);
-      context.emit('container:start', { ...about(started.startedAt), pid: started.pid }, { journaled: starts > 1 });
+      context.emit('container:start', { ...about(started.startedAt), pid: started.pid }, journaled);
     } else if (fact.fact === 'health') {
       context.emit('container:health', { ...about(), health: healthOf(fact) }, journaled);
     } else if (fact.fact === 'exit') {

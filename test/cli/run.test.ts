@@ -251,7 +251,7 @@ describe('the command line', () => {
       expect(await cli.get('wait', 'web')).toBe('4');
       expect(await cli.get('rm', 'web')).toBe('web');
       expect(await cli.get('ps', '-aq')).toBe('');
-    });
+    }, 120_000);
 
     test('is followed in its log until it ends', async () => {
       await cli.get(

@@ -4,7 +4,7 @@ import { expect } from '@jest/globals';
 
 import { Containers } from '../../lib/container/containers.js';
 import { answerTo, states, type Operation } from '../../lib/container/operations.js';
-import type { Container, ContainerState } from '../../lib/index.js';
+import { ready, type Container, type ContainerState } from '../../lib/index.js';
 import { testEngine, type TestEngine } from '../support/engine.js';
 import { baseImage } from '../support/host.js';
 import { needs } from '../support/needs.js';
@@ -138,9 +138,10 @@ describe('pause', () => {
   test('stop, kill and forced removal thaw', async () => {
     await using engine = await testEngine();
     const image = await baseImage(engine);
-    const command = ['sh', '-c', 'trap "exit 5" TERM; while :; do sleep 0.02; done'];
+    const command = ['sh', '-c', 'trap "exit 5" TERM; echo trapped; while :; do sleep 0.02; done'];
     const make = async () => {
       const container = await engine.launch(image, { command, networks: ['none'] });
+      await container.waitFor(ready.log('trapped'));
       await container.pause();
       return container;
     };
