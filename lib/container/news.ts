@@ -10,6 +10,8 @@ export interface NewsOptions {
   onStart(started: Started): void;
   /** Looks whether it is up still, when its monitor says nothing any more: then it was us who hung up. */
   isUp(): boolean;
+  /** Its monitor was killed. */
+  onLost(): void;
 }
 
 /**
@@ -20,7 +22,7 @@ export function tellNews(
   context: ContainerContext,
   record: ContainerRecord,
   monitored: MonitoredProcess,
-  { onStart, isUp }: NewsOptions,
+  { onStart, isUp, onLost }: NewsOptions,
 ): void {
   const about = (time?: Date): ReturnType<typeof eventOf> => eventOf(context.records.get(record.id) ?? record, time);
   let starts = 0;
@@ -47,7 +49,9 @@ export function tellNews(
   });
   monitored.closed
     .then(() => {
-      if (starts > 0 && !isOver && !isUp()) context.emit('container:exit', { ...about(), status: statusOf(undefined) });
+      if (starts === 0 || isOver || isUp()) return;
+      onLost();
+      context.emit('container:exit', { ...about(), status: statusOf(undefined) });
     })
     .catch(() => {}); // The store is gone, and with it whoever would want to know.
 }

@@ -74,17 +74,22 @@ export class Starter {
     );
     scope.keep();
     this.sinks.connect(record, monitored);
-    void monitored.closed.then(() => network.release());
     const listening = collectPorts(monitored);
+    let abandoned: Promise<void> | undefined;
     const ready = this.#announce(
       record,
       monitored,
       { endpoints: network.endpoints, ports: listening, leave: network.leave, env: network.env },
-      runDir,
+      { runDir, onLost: () => (abandoned = this.#abandon(record, runDir)) },
     ).catch((error: unknown) => {
       throw explainStart(error, context);
     });
     ready.catch(() => {}); // Its reader may come later.
+    void monitored.closed.then(async () => {
+      if (abandoned !== undefined) await abandoned;
+      // Where it was us who hung up, it may run on, and keeps its place.
+      if (!monitored.connection.hungUp || !this.#live.isSeenUp(record.id)) network.release();
+    });
     return { monitored, ready };
   }
 
@@ -93,7 +98,7 @@ export class Starter {
     record: ContainerRecord,
     monitored: MonitoredProcess,
     network: NetworkState,
-    runDir: string,
+    { runDir, onLost }: { readonly runDir: string; readonly onLost: () => void },
   ): Promise<void> {
     let failure: unknown;
     tellNews(this.#context, record, monitored, {
@@ -106,9 +111,20 @@ export class Starter {
         this.#live.add(record, { monitored, started });
       },
       isUp: () => this.#live.isSeenUp(record.id),
+      onLost,
     });
     await monitored.holding(monitored.started);
     if (failure !== undefined) throw failure;
+  }
+
+  /** Does for a monitor that was killed what it would have done at its end. */
+  async #abandon({ id, name }: ContainerRecord, runDir: string): Promise<void> {
+    try {
+      await this.#context.networks.abandon(id, readNetwork(runDir).endpoints);
+    } catch (error) {
+      const message = `container ${name}: its monitor was killed, and what it had on networks could not be taken away: ${String(error)}`;
+      this.#context.emit('warning', { time: new Date(), message });
+    }
   }
 
   /** What it has of the network while it runs. */

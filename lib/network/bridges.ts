@@ -1,15 +1,18 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { NotFoundError } from '../errors.js';
+import { errorCode, NotFoundError } from '../errors.js';
 import type { Records } from '../store/records.js';
 import { gatewayCidr } from './attach.js';
 import { raiseBridge, removeBridge } from './bridge.js';
 import { type Cidr, formatCidr, formatIp, parseCidr } from './cidr.js';
 import { leaveDocker, passDocker } from './docker.js';
 import { addRules, removeRules } from './firewall.js';
+import { tableOf } from './firewall-rules.js';
 import { Presence } from './presence.js';
 import { hasNames, type NetworkRecord, type NetworkStore } from './record.js';
 import { freeSubnets } from './subnets.js';
+import { withdrawPorts } from './withdraw.js';
 
 /** The user's call, for error messages, and its signal. */
 export interface Call {
@@ -77,8 +80,10 @@ export class Bridges {
       const presence = this.presence(record);
       const wasUp = presence.isUp();
       presence.markDown();
-      presence.sweep(this.#setup.isRunning);
-      if (presence.addresses.list().length > 0 || (!options.force && presence.users() > 0)) {
+      await this.sweep(record);
+      // Counted in any case, which takes away the marks of those that were killed.
+      const users = presence.users();
+      if (presence.addresses.list().length > 0 || (!options.force && users > 0)) {
         if (wasUp) presence.markUp();
         return false;
       }
@@ -89,6 +94,30 @@ export class Bridges {
       presence.removeEmpty();
       return true;
     });
+  }
+
+  /**
+   * Gives back the places of containers that do not run, where nobody is there to start them: first the published ports
+   * that lead there, then the addresses and names. Returns how many addresses.
+   */
+  async sweep(record: Pick<NetworkRecord, 'id' | 'name' | 'device' | 'internal'>): Promise<number> {
+    const presence = this.presence(record);
+    const stale = presence.addresses.stale(this.#setup.isRunning);
+    if (stale.length > 0 && !record.internal)
+      await this.withdraw(tableOf(record.device), new Set(stale.map(({ ip }) => ip)));
+    return presence.sweep(this.#setup.isRunning);
+  }
+
+  /** Withdraws published ports for a monitor that was killed. What cannot be done is told. */
+  async withdraw(table: string, addresses: ReadonlySet<string>): Promise<void> {
+    if (!existsSync(`/sys/class/net/${table.slice(tableOf('').length)}`)) return;
+    try {
+      await withdrawPorts(table, addresses);
+    } catch (error) {
+      // Without nft there are none.
+      if (errorCode(error) !== 'CTR_UNSUPPORTED')
+        this.#setup.warn(`ports that led to ${[...addresses].join(', ')} could not be withdrawn`, error);
+    }
   }
 
   /** This engine is done with a network. */

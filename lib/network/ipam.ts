@@ -111,9 +111,14 @@ export class Addresses {
     });
   }
 
-  /** Releases what nobody has any more: the container does not run, and who claimed it is not there to start it. */
+  /** What nobody has any more: the container does not run, and who claimed it is not there to start it. */
+  stale(isRunning: (container: string) => boolean): Claim[] {
+    return this.list().filter(claim => !claim.claimantAlive && !isRunning(claim.container));
+  }
+
+  /** Releases what is {@link Addresses.stale}. */
   sweep(isRunning: (container: string) => boolean): number {
-    const stale = this.list().filter(claim => !claim.claimantAlive && !isRunning(claim.container));
+    const stale = this.stale(isRunning);
     for (const claim of stale) this.release(claim.ip, claim.container);
     return stale.length;
   }

@@ -30,7 +30,6 @@ export interface Member {
 
 interface MembersSetup {
   readonly bridges: Bridges;
-  readonly isRunning: (container: string) => boolean;
   /** The record of a network, by name or id; the default one is made when it is missing. */
   readonly find: (ref: string, call: Call) => NetworkRecord | Promise<NetworkRecord>;
 }
@@ -134,7 +133,8 @@ export class Members {
       const record = found instanceof Promise ? await found : found;
       const presence = this.#setup.bridges.presence(record);
       // The claim comes before the look at the bridge: see Presence.
-      const leases = this.#claim(record, member, request, call);
+      const claimed = this.#claimSwept(record, member, request, call);
+      const leases = claimed instanceof Promise ? await claimed : claimed;
       if (presence.isUp()) {
         presence.use();
         return { seat: seatOf(record, member, request, leases), leases };
@@ -151,30 +151,33 @@ export class Members {
     }
   }
 
+  /** Those of containers that are gone are given back first where all are taken, or the one that is wanted. */
+  #claimSwept(record: NetworkRecord, member: Member, request: JoinRequest, call: Call): Lease[] | Promise<Lease[]> {
+    try {
+      return this.#claim(record, member, request, call);
+    } catch (error) {
+      if (!['CTR_LIMIT', 'CTR_CONFLICT'].includes(errorCode(error) ?? '')) throw error;
+      return this.#setup.bridges.sweep(record).then(released => {
+        if (released === 0) throw error;
+        return this.#claim(record, member, request, call);
+      });
+    }
+  }
+
   /** An address of each family that the network has, IPv4 first. */
   #claim(record: NetworkRecord, member: Member, request: JoinRequest, { call }: Call): Lease[] {
+    const { addresses } = this.#setup.bridges.presence(record);
     const leases: Lease[] = [];
     try {
-      leases.push(this.#claimOne(record, pool4(record), member, request.ip, call));
+      leases.push(addresses.claim(call, pool4(record), member, request.ip));
       const pool = pool6(record);
-      if (pool !== undefined) leases.push(this.#claimOne(record, pool, member, request.ip6, call));
+      if (pool !== undefined) leases.push(addresses.claim(call, pool, member, request.ip6));
       else if (request.ip6 !== undefined)
         throw new TypeError(`${call}: ip6: ${request.ip6}: network ${record.name} has no IPv6 subnet`);
       return leases;
     } catch (error) {
       for (const lease of leases) lease.release();
       throw error;
-    }
-  }
-
-  #claimOne(record: NetworkRecord, pool: Pool, member: Member, wanted: string | undefined, call: string): Lease {
-    const presence = this.#setup.bridges.presence(record);
-    try {
-      return presence.addresses.claim(call, pool, member, wanted);
-    } catch (error) {
-      const full = ['CTR_LIMIT', 'CTR_CONFLICT'].includes(errorCode(error) ?? '');
-      if (!full || presence.sweep(this.#setup.isRunning) === 0) throw error;
-      return presence.addresses.claim(call, pool, member, wanted);
     }
   }
 }

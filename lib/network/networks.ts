@@ -97,7 +97,6 @@ export class Networks {
     this.#bridges = new Bridges({ store, records: this.#records, isRunning, warn });
     this.#members = new Members({
       bridges: this.#bridges,
-      isRunning,
       find: (ref, call) => this.#findOrMake(ref, call),
     });
   }
@@ -191,6 +190,13 @@ export class Networks {
   /** Gives back the place of a container that goes on without it. @internal */
   leave(container: string, endpoint: Endpoint): void {
     for (const path of this.linksOf(container, endpoint)) removeLink(path);
+  }
+
+  /** Takes away what the killed monitor of a container left of its places. @internal */
+  async abandon(container: string, endpoints: readonly Endpoint[]): Promise<void> {
+    for (const { table, ip, ip6 } of endpoints)
+      if (table !== '') await this.#bridges.withdraw(table, new Set([ip, ...(ip6 === undefined ? [] : [ip6])]));
+    for (const endpoint of endpoints) this.leave(container, endpoint);
   }
 
   /** Where the resolver of a container that is there already finds names. @internal */
