@@ -80,7 +80,7 @@ export class Starter {
       record,
       monitored,
       { endpoints: network.endpoints, ports: listening, leave: network.leave, env: network.env },
-      { runDir, onLost: () => (abandoned = this.#abandon(record, runDir)) },
+      { runDir, onLost: () => void (abandoned = this.#abandon(record, runDir)) },
     ).catch((error: unknown) => {
       throw explainStart(error, context);
     });

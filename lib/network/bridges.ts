@@ -98,14 +98,14 @@ export class Bridges {
 
   /**
    * Gives back the places of containers that do not run, where nobody is there to start them: first the published ports
-   * that lead there, then the addresses and names. Returns how many addresses.
+   * that lead there, then the addresses and names.
    */
-  async sweep(record: Pick<NetworkRecord, 'id' | 'name' | 'device' | 'internal'>): Promise<number> {
+  async sweep(record: Pick<NetworkRecord, 'id' | 'name' | 'device' | 'internal'>): Promise<void> {
     const presence = this.presence(record);
     const stale = presence.addresses.stale(this.#setup.isRunning);
     if (stale.length > 0 && !record.internal)
       await this.withdraw(tableOf(record.device), new Set(stale.map(({ ip }) => ip)));
-    return presence.sweep(this.#setup.isRunning);
+    presence.sweep(this.#setup.isRunning);
   }
 
   /** Withdraws published ports for a monitor that was killed. What cannot be done is told. */

@@ -157,10 +157,8 @@ export class Members {
       return this.#claim(record, member, request, call);
     } catch (error) {
       if (!['CTR_LIMIT', 'CTR_CONFLICT'].includes(errorCode(error) ?? '')) throw error;
-      return this.#setup.bridges.sweep(record).then(released => {
-        if (released === 0) throw error;
-        return this.#claim(record, member, request, call);
-      });
+      // Tried again in any case: another one's sweep may have released what this one found stale.
+      return this.#setup.bridges.sweep(record).then(() => this.#claim(record, member, request, call));
     }
   }
 

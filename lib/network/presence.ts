@@ -80,12 +80,11 @@ export class Presence {
   }
 
   /** Releases addresses and names of containers that do not run, where nobody is there to start them. */
-  sweep(isRunning: (container: string) => boolean): number {
-    const released = this.addresses.sweep(isRunning);
+  sweep(isRunning: (container: string) => boolean): void {
+    this.addresses.sweep(isRunning);
     const claimed = new Set(this.addresses.list().map(claim => claim.container));
     // The host's own have no address among the members'.
     this.names.sweep(container => container === 'host' || claimed.has(container));
-    return released;
   }
 
   /** Removes what is empty: who has claimed an address meanwhile keeps it. */
