@@ -319,6 +319,10 @@ export interface EngineEvents {
   'network:create': [event: EventBase & { readonly name: string }];
   /** It is gone. */
   'network:remove': [event: EventBase & { readonly name: string }];
+  /** A container that runs came to it: by `connect`. */
+  'network:connect': [event: EventBase & { readonly name: string; readonly container: string }];
+  /** A container that runs left it: by `disconnect`. */
+  'network:disconnect': [event: EventBase & { readonly name: string; readonly container: string }];
   /** Something went wrong and was coped with. */
   warning: [event: { readonly time: Date; readonly message: string; readonly error?: EngineError }];
 }

@@ -138,6 +138,7 @@ export class LiveNetwork {
       const directory = this.#live.directory(record);
       changeHosts(directory, record.config, { came });
       if (!state.endpoints.some(hasResolver) && all.some(hasResolver)) changeResolv(directory, record.config, true);
+      networks.tell('network:connect', came, record.id);
     } catch (error) {
       attachment.release();
       throw error;
@@ -167,6 +168,7 @@ export class LiveNetwork {
     networks.leave(record.id, went);
     this.#change(record, before => ({ ...before, endpoints: all, leave }));
     changeHosts(this.#live.directory(record), record.config, { went });
+    networks.tell('network:disconnect', went, record.id);
   }
 
   /** The resolver's networks, all anew: the way out may be another one, and with it the order. */

@@ -77,6 +77,7 @@ export class Removal {
     this.#mark(record, {});
     this.#live.leave(record.id);
     monitored.connection.op('kill', 9, 1);
+    this.#context.emit('container:kill', { ...eventOf(record), signal: 'SIGKILL' });
     // Somebody may have stopped reading its output, and then would never hear of its end.
     monitored.connection.resume();
     const over = monitored.holding(monitored.closed);

@@ -187,6 +187,13 @@ export class Networks {
     return this.#members.linksOf(container, endpoint, this.#records.get(endpoint.network));
   }
 
+  /** Says that a running container came or went. @internal */
+  tell(type: 'network:connect' | 'network:disconnect', endpoint: Endpoint, container: string): void {
+    const { network: id, networkName: name } = endpoint;
+    const labels = this.#records.get(id)?.labels ?? {};
+    this.#setup.emit(type, { time: new Date(), id, name, labels, container });
+  }
+
   /** Gives back the place of a container that goes on without it. @internal */
   leave(container: string, endpoint: Endpoint): void {
     for (const path of this.linksOf(container, endpoint)) removeLink(path);

@@ -17,6 +17,8 @@ export function everyEventIsKnown(event: EngineEvent): string {
     case 'container:create':
     case 'network:create':
     case 'network:remove':
+    case 'network:connect':
+    case 'network:disconnect':
       return event.name;
     case 'container:start':
       return String(event.pid);

@@ -1,9 +1,9 @@
+import { parseReference } from '../../oci/reference.js';
 import { signalNumber } from '../../runtime/signals.js';
 import type { EngineEvent } from '../../types.js';
 import type { Invocation } from '../command.js';
 import type { eventsFlags } from '../commands/system.js';
 import { allOf, hasLabel, type Test } from '../filters.js';
-import { toJson } from '../format.js';
 import { print, withEngine } from '../session.js';
 import { Template } from '../template.js';
 
@@ -30,8 +30,8 @@ export async function events({ globals, flags }: Invocation<typeof eventsFlags>)
         const told = toDocker(event);
         if (until !== undefined && event.time > until) break;
         if (!matches(told)) continue;
-        if (template !== undefined) print(template.render(told));
-        else print(flags.format === 'json' ? toJson(told) : toLine(told, event.time));
+        if (template !== undefined) print(template.render(forTemplate(told)));
+        else print(flags.format === 'json' ? JSON.stringify(asJson(told)) : toLine(told, event.time));
       }
     } catch (error) {
       if (deadline === undefined || error !== deadline.reason) throw error;
@@ -41,22 +41,30 @@ export async function events({ globals, flags }: Invocation<typeof eventsFlags>)
 }
 
 const tests: Readonly<Record<string, Test<DockerEvent>>> = {
-  container: (event, value) => isOf(event, 'container', value),
-  event: ({ Action }, value) => Action === value,
-  image: (event, value) => isOf(event, 'image', value) || event.Actor.Attributes['image'] === value,
+  container: (event, value) => isNamed(event, 'container', value),
+  // What comes after the colon need not be said of what is `health_status: healthy` in full.
+  event: ({ Action }, value) => Action === value || Action.startsWith(`${value}:`),
+  image: ({ Type, Actor }, value) => {
+    const name = Actor.Attributes[Type === 'image' ? 'name' : 'image'] ?? '';
+    return [Actor.ID, name, withoutTag(name)].includes(value);
+  },
   label: ({ Actor }, value) => hasLabel(Actor.Attributes, value),
-  network: (event, value) => isOf(event, 'network', value),
+  network: (event, value) => isNamed(event, 'network', value),
   type: ({ Type }, value) => Type === value,
-  volume: (event, value) => isOf(event, 'volume', value),
+  volume: (event, value) => isNamed(event, 'volume', value),
 };
 
-function isOf({ Type, Actor }: DockerEvent, kind: string, ref: string): boolean {
-  return (
-    Type === kind &&
-    (Actor.ID === ref ||
-      Actor.Attributes['name'] === ref ||
-      (ref.length >= 4 && Actor.ID.replace('sha256:', '').startsWith(ref)))
-  );
+/** By the beginning of its id or of its name, as Docker has it. */
+function isNamed({ Type, Actor }: DockerEvent, kind: string, ref: string): boolean {
+  return Type === kind && (Actor.ID.startsWith(ref) || (Actor.Attributes['name'] ?? '').startsWith(ref));
+}
+
+function withoutTag(name: string): string {
+  try {
+    return parseReference(name, { defaultTag: false }).familiarRepository();
+  } catch {
+    return name;
+  }
 }
 
 /** Where Docker has another word for what happened. */
@@ -78,20 +86,31 @@ function toDocker(event: EngineEvent): DockerEvent {
     Actor:
       event.type === 'warning'
         ? { ID: '', Attributes: { message: event.message } }
-        : { ID: event.id, Attributes: { ...event.labels, ...attributes(event) } },
+        : { ID: event.id, Attributes: sorted(attributes(event, type)) },
     scope: 'local',
     time: Math.floor(at / 1000),
     timeNano: at * 1_000_000,
   };
 }
 
-function attributes(event: Exclude<EngineEvent, { type: 'warning' }>): Record<string, string> {
+function attributes(event: Exclude<EngineEvent, { type: 'warning' }>, kind: string): Record<string, string> {
+  if (kind === 'volume') return { driver: 'local' };
+  if (kind === 'network') {
+    return {
+      ...('container' in event ? { container: event.container } : {}),
+      ...('name' in event ? { name: event.name } : {}),
+      type: 'bridge',
+    };
+  }
   return {
+    ...event.labels,
+    ...('image' in event ? { image: event.image } : {}),
     ...('name' in event ? { name: event.name } : {}),
-    ...('ref' in event ? { name: event.ref } : {}),
-    ...('oldName' in event ? { oldName: event.oldName } : {}),
+    // Docker tells which image lost a name, and not the name.
+    ...('ref' in event ? { name: event.type === 'image:untag' ? event.id : event.ref } : {}),
+    ...(event.type === 'image:remove' ? { name: event.id } : {}),
+    ...('oldName' in event ? { oldName: `/${event.oldName}` } : {}),
     ...(event.type === 'container:kill' ? { signal: String(signalNumber(event.signal)) } : {}),
-    ...('pid' in event ? { pid: String(event.pid) } : {}),
     ...('status' in event ? exitAttributes(event.status) : {}),
   };
 }
@@ -99,19 +118,51 @@ function attributes(event: Exclude<EngineEvent, { type: 'warning' }>): Record<st
 function exitAttributes({
   exitCode,
   signal,
-  oomKilled,
   durationMs,
 }: Extract<EngineEvent, { type: 'container:exit' }>['status']): Record<string, string> {
+  const code = signal === undefined ? exitCode : 128 + signalNumber(signal);
   return {
-    ...(exitCode === undefined ? {} : { exitCode: String(exitCode) }),
-    ...(signal === undefined ? {} : { signal }),
-    ...(oomKilled ? { oomKilled: 'true' } : {}),
-    execDuration: String(Math.round(durationMs / 1000)),
+    execDuration: String(Math.floor(durationMs / 1000)),
+    // -1: nobody saw how it ended.
+    exitCode: String(code ?? -1),
   };
 }
 
+function sorted(attributes: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(attributes).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Of containers and images, some things are told twice, for programs that knew Docker before it told of anything else. */
+function twice({ Type, Action, Actor }: DockerEvent): { status?: string; id?: string; from?: string } {
+  if (Type === 'container') return { status: Action, id: Actor.ID, from: Actor.Attributes['image'] ?? '' };
+  return Type === 'image' ? { status: Action, id: Actor.ID } : {};
+}
+
+/** By the names that templates know. `json` says the same as `--format json`. */
+function forTemplate(told: DockerEvent): object {
+  const { status = '', id = '', from = '' } = twice(told);
+  const { scope, time, timeNano, ...rest } = told;
+  const legacy = { Status: status, ID: id, From: from };
+  return { ...rest, ...legacy, Scope: scope, Time: time, TimeNano: timeNano, toJSON: () => asJson(told) };
+}
+
+function asJson(told: DockerEvent): object {
+  return { ...twice(told), ...told };
+}
+
 function toLine({ Type, Action, Actor }: DockerEvent, time: Date): string {
-  const attributes = Object.entries(Actor.Attributes).sort(([a], [b]) => (a < b ? -1 : 1));
-  const detail = attributes.map(([key, value]) => `${key}=${value}`).join(', ');
-  return `${time.toISOString()} ${Type} ${Action} ${Actor.ID}${detail === '' ? '' : ` (${detail})`}`;
+  const detail = Object.entries(Actor.Attributes)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(', ');
+  return `${localTime(time)} ${Type} ${Action} ${Actor.ID}${detail === '' ? '' : ` (${detail})`}`;
+}
+
+/** Go's RFC3339Nano with all nine digits, in local time. */
+function localTime(time: Date): string {
+  const minutes = -time.getTimezoneOffset();
+  const local = new Date(time.getTime() + minutes * 60_000).toISOString().slice(0, -1);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const ahead = Math.abs(minutes);
+  const zone = minutes === 0 ? 'Z' : `${minutes < 0 ? '-' : '+'}${two(Math.floor(ahead / 60))}:${two(ahead % 60)}`;
+  return `${local}000000${zone}`;
 }
