@@ -71,11 +71,14 @@ function commandError(fact: Fact, { call, ref, command }: StartContext, cause: u
     ref,
     command,
     reason: `${what}: ${inPath ? 'executable file not found in $PATH' : (reasons[errno] ?? errno)}`,
-    exitCode: inPath || errno === 'ENOENT' ? 127 : cannotExecute.has(errno) ? 126 : 125,
+    exitCode: inPath || errno === 'ENOENT' ? 127 : cannotExecute.has(errno) ? 126 : furtherCalls.has(call) ? 127 : 125,
     ...remedyOf(errno, { exec, inPath }),
     cause,
   });
 }
+
+/** Of these, `docker exec` says 127 for whatever else there was. */
+const furtherCalls: ReadonlySet<string> = new Set(['container.exec', 'container.spawn']);
 
 /** Those that `docker run` exits with 126 for. */
 const cannotExecute: ReadonlySet<string> = new Set(['EACCES', 'EISDIR', 'ENOEXEC']);

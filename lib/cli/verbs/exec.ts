@@ -1,9 +1,11 @@
+import { isEngineError } from '../../errors.js';
 import type { Invocation } from '../command.js';
 import type { execFlags } from '../commands/container.js';
 import { converse, exitCodeOf } from '../converse.js';
 import { readEnvironment } from '../env-file.js';
 import { withEngine } from '../session.js';
 import { currentSize, detachKeysOf, requireTerminal } from '../terminal.js';
+import { UsageError } from '../usage-error.js';
 
 /** `exec`. */
 export async function exec({
@@ -20,7 +22,7 @@ export async function exec({
   return withEngine(globals, async session => {
     const { engine, signal } = session;
     const container = await engine.containers.get(ref, { signal });
-    await using inside = await container.spawn(command, {
+    const spawning = container.spawn(command, {
       env,
       tty,
       privileged,
@@ -31,6 +33,7 @@ export async function exec({
       ...(tty ? { detachKeys } : {}),
       signal,
     });
+    await using inside = await (detach ? spawning.catch(failDetached) : spawning);
     session.letSignalsGo();
     if (detach) {
       await inside.detach();
@@ -40,4 +43,9 @@ export async function exec({
       await converse(inside, { stdin, stdout: true, stderr: true, tty, proxySignals: true, endsInput: true }),
     );
   });
+}
+
+/** Of a command that nobody waits for, Docker's client knows no exit code: it is 1 for whatever was refused. */
+function failDetached(error: unknown): never {
+  throw isEngineError(error) ? new UsageError(error.message, 1) : error;
 }
