@@ -89,5 +89,6 @@ export type { Descriptor, Platform } from './oci/descriptor.js';
 
 export type { BindMount, ImageMount, Mount, Propagation, TmpfsMount, VolumeMount } from './volume/mount.js';
 export { Volume, type VolumeInfo } from './volume/volume.js';
+export type { VolumeFilter } from './volume/filter.js';
 export type { CreateVolumeOptions } from './volume/options.js';
 export type { VolumeCollection } from './volume/volumes.js';

@@ -1,6 +1,7 @@
 import type { ContainerFilter } from '../container/filter.js';
 import type { ImageFilter } from '../image/filter.js';
 import type { Filter } from '../types.js';
+import type { VolumeFilter } from '../volume/filter.js';
 import { BadValue } from './flags.js';
 import type { Pair } from './pairs.js';
 import { parseInstant } from './units.js';
@@ -87,6 +88,30 @@ export function pruneFilter(filters: readonly Pair[]): ContainerFilter {
     notLabels: Object.fromEntries(notLabels),
     ...(until === undefined ? {} : { until }),
   };
+}
+
+/**
+ * What a prune of volumes may be told: labels that they have or have not, and whether those with a name are meant, too.
+ *
+ * @throws {@link UsageError}
+ */
+export function volumePruneFilter(filters: readonly Pair[], all: boolean): VolumeFilter & { readonly all: boolean } {
+  const asked = filters.filter(([name]) => name === 'all');
+  const told = asked.map(([name, value]) => readBoolean(name, value));
+  if (all && told[0] !== undefined)
+    throw new UsageError(`conflicting options: cannot specify both --all and --filter all=${asked[0]?.[1]}`, 1);
+  const others = filters.filter(([name]) => name !== 'all');
+  const unknown = others.find(([name]) => name !== 'label' && name !== 'label!');
+  if (unknown !== undefined) throw new UsageError(`invalid filter '${unknown[0]}': it is one of all, label, label!`, 1);
+  const { labels = {}, notLabels = {} } = pruneFilter(others);
+  return { labels, notLabels, all: all || told.includes(true) };
+}
+
+/** @throws {@link UsageError} for what is neither `true` nor `false`, `1` nor `0`. */
+export function readBoolean(name: string, value: string): boolean {
+  if (value === 'true' || value === '1') return true;
+  if (value === 'false' || value === '0') return false;
+  throw new UsageError(`invalid filter '${name}=${value}': it is true or false`, 1);
 }
 
 /** @throws {@link UsageError} */

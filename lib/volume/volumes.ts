@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { ConflictError, errorCode, InvalidStateError, isEngineError, NotFoundError, ParseError } from '../errors.js';
 import { formatOwner, isAlive, parseOwner, self } from '../store/owner.js';
 import type { Records } from '../store/records.js';
-import type { AbortOptions, Filter, Owned, PruneReport } from '../types.js';
+import type { AbortOptions, Owned, PruneReport } from '../types.js';
 import { cloneVolume } from './clone.js';
 import { exportContent, fillDirectory, importContent, isEmpty } from './content.js';
+import { isMeant, type VolumeFilter } from './filter.js';
 import { readLocalOptions, type LocalSource } from './local-driver.js';
 import type { Mount } from './mount.js';
 import { mountSteps, type MountContext, type MountStep, type SettledMount } from './mounts.js';
@@ -93,7 +94,10 @@ export class VolumeCollection {
   }
 
   /** All volumes that match, by name. With `dangling`, only those that no container mounts, or only the others. */
-  async list(filter: Filter & { readonly dangling?: boolean } = {}, options: AbortOptions = {}): Promise<Volume[]> {
+  async list(
+    filter: VolumeFilter & { readonly dangling?: boolean } = {},
+    options: AbortOptions = {},
+  ): Promise<Volume[]> {
     options.signal?.throwIfAborted();
     const { dangling } = filter;
     return this.#matching(filter)
@@ -106,7 +110,10 @@ export class VolumeCollection {
    *
    * @returns Their names, and the bytes they took on disk.
    */
-  async prune(filter: Filter & { readonly all?: boolean } = {}, options: AbortOptions = {}): Promise<PruneReport> {
+  async prune(
+    filter: VolumeFilter & { readonly all?: boolean } = {},
+    options: AbortOptions = {},
+  ): Promise<PruneReport> {
     const removed: string[] = [];
     let reclaimedBytes = 0;
     for (const record of this.#matching(filter)) {
@@ -233,8 +240,9 @@ export class VolumeCollection {
       const record = this.#require(name, call);
       const usedBy = this.#setup.usedBy(name);
       if (usedBy.length > 0) {
-        const reason = `is mounted by ${usedBy.length} ${usedBy.length === 1 ? 'container' : 'containers'}`;
-        throw new ConflictError({ call, kind: 'volume', ref: name, reason, usedBy, remedy: 'Remove them first' });
+        const reason = `is in use: mounted by ${usedBy.length} ${usedBy.length === 1 ? 'container' : 'containers'}`;
+        const remedy = `Remove them first: ${usedBy.map(id => id.slice(0, 12)).join(', ')}`;
+        throw new ConflictError({ call, kind: 'volume', ref: name, reason, usedBy, remedy });
       }
       // The content goes out of sight first: a kill in between leaves an empty volume, never half of one.
       this.#setup.store.discard(this.path(name));
@@ -281,16 +289,10 @@ export class VolumeCollection {
     });
   }
 
-  #matching({ name, labels = {} }: Filter): VolumeRecord[] {
-    const named = ({ id }: VolumeRecord): boolean =>
-      name === undefined || (typeof name === 'string' ? id === name : id.search(name) >= 0);
-    const labelled = (record: VolumeRecord): boolean =>
-      Object.entries(labels).every(([key, value]) =>
-        value === true ? Object.hasOwn(record.labels, key) : record.labels[key] === value,
-      );
+  #matching(filter: VolumeFilter): VolumeRecord[] {
     return this.#records
       .list()
-      .filter(record => named(record) && labelled(record))
+      .filter(record => isMeant(record, filter))
       .sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 

@@ -30,8 +30,15 @@ export class CommandLines implements AsyncDisposable {
     this.tag = tag;
   }
 
-  /** Loads one image into both: a shell, small programs of this machine, and the probe. */
-  static async of(name: string): Promise<CommandLines> {
+  /**
+   * Loads one image into both: a shell, small programs of this machine, and the probe.
+   *
+   * @param more - Files that it has besides, and what it says of its containers.
+   */
+  static async of(
+    name: string,
+    more: { readonly files?: readonly TarInput[]; readonly config?: Readonly<Record<string, unknown>> } = {},
+  ): Promise<CommandLines> {
     const tag = `tsc-test/${name}:1`;
     const docker = new Docker();
     const engine = await testEngine();
@@ -42,8 +49,9 @@ export class CommandLines implements AsyncDisposable {
       { name: 'usr/bin/probe', mode: 0o755, content: probe() },
       { name: 'etc/passwd', content: passwd },
       { name: 'etc/group', content: group },
+      ...(more.files ?? []),
     );
-    const archive = await dockerArchive([{ tag, layers: [layer], config: { Cmd: ['sh'] } }]);
+    const archive = await dockerArchive([{ tag, layers: [layer], config: { Cmd: ['sh'], ...more.config } }]);
     try {
       await engine.images.load(Readable.from([archive]));
       await docker.load(archive);

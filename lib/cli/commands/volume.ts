@@ -36,7 +36,7 @@ const rm = command({
 
 export const pruneVolumesFlags = {
   all: toggle('Remove all unused volumes, not just anonymous ones', 'a'),
-  filter: parsedList('filter', 'Only those with a label ("label=<key>=<value>")', parseFilter),
+  filter: parsedList('filter', 'Provide filter values (e.g. "label=<label>")', parseFilter),
   force: toggle('Do not prompt for confirmation', 'f'),
 };
 

@@ -76,7 +76,8 @@ async function volume({ engine, signal }: Session, ref: string): Promise<object>
 
 function toDockerVolume({ name, path, labels, createdAt, driverOptions }: VolumeInfo): object {
   return {
-    CreatedAt: createdAt.toISOString(),
+    // In seconds, as Docker has it.
+    CreatedAt: createdAt.toISOString().replace(/\.\d+Z$/, 'Z'),
     Driver: 'local',
     Labels: labels,
     Mountpoint: path,

@@ -4,7 +4,7 @@ import type { PruneReport } from '../../types.js';
 import type { Invocation } from '../command.js';
 import type { pruneFlags } from '../commands/container.js';
 import type { pruneVolumesFlags } from '../commands/volume.js';
-import { labelFilter, pruneFilter } from '../filters.js';
+import { labelFilter, pruneFilter, volumePruneFilter } from '../filters.js';
 import { print, withEngine } from '../session.js';
 import { humanSize } from '../units.js';
 
@@ -30,11 +30,11 @@ export async function pruneNetworks({ globals, flags }: Invocation<typeof pruneF
 
 /** `volume prune`. */
 export async function pruneVolumes({ globals, flags }: Invocation<typeof pruneVolumesFlags>): Promise<number> {
-  const filter = labelFilter(flags.filter);
-  const what = flags.all ? 'local volumes' : 'anonymous local volumes';
+  const filter = volumePruneFilter(flags.filter, flags.all);
+  const what = filter.all ? 'all local volumes' : 'anonymous local volumes';
   if (!(await confirmed(`This will remove ${what} not used by at least one container.`, flags))) return 0;
   return withEngine(globals, async ({ engine, signal }) =>
-    report('Volumes', [await engine.volumes.prune({ ...filter, all: flags.all }, { signal })]),
+    report('Volumes', [await engine.volumes.prune(filter, { signal })]),
   );
 }
 
