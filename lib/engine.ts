@@ -7,7 +7,7 @@ import { EventEmitter } from 'eventemitter3';
 import type { Container } from './container/container.js';
 import { Containers } from './container/containers.js';
 import type { CreateContainerOptions, ExecOptions } from './container/options.js';
-import { collect } from './container/process.js';
+import { collect } from './container/collect.js';
 import { imageMounts } from './container/mounts.js';
 import { InitLayers } from './container/init-layer.js';
 import type { ContainerRecord } from './container/record.js';

@@ -4,9 +4,9 @@ import type { Readable, Writable } from 'node:stream';
 import { NotFoundError, type ExitStatus, type ProcessResult } from '../errors.js';
 import type { PortMapping } from '../network/ports.js';
 import type { AbortOptions } from '../types.js';
-import { attachTo } from './attachment.js';
 import type { Image } from '../image/image.js';
 import type { FileChange } from './changes.js';
+import { collect } from './collect.js';
 import type { CommitOptions } from './commit.js';
 import type { Containers } from './containers.js';
 import type { CopyInOptions, CopyOutOptions, CopyReport } from './copy.js';
@@ -14,7 +14,7 @@ import type { Exec } from './exec.js';
 import { exportContainer } from './export.js';
 import { ContainerFiles } from './fs.js';
 import { inspectRecord, type ContainerInfo } from './inspect.js';
-import { readChunks, type LogRequest } from './log-reader.js';
+import type { LogRequest } from './log-reader.js';
 import { LineReader } from './logs.js';
 import type {
   AttachOptions,
@@ -26,9 +26,8 @@ import type {
   StopOptions,
   WaitCondition,
 } from './options.js';
-import { collect, type Process } from './process.js';
-import { dialInto, fetchFrom, type FetchOptions } from './reach.js';
-import { execsOf, findExec, spawnIn } from './spawn.js';
+import type { Process } from './process.js';
+import type { FetchOptions } from './reach.js';
 import type { Condition } from './ready-condition.js';
 import type { ContainerRecord } from './record.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
@@ -91,12 +90,12 @@ export class Container {
    * @see {@link https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md | image-spec v1.1.1, config.md, `StopSignal`}
    */
   async stop(options: StopOptions = {}): Promise<ExitStatus> {
-    return this.#home.lifecycle.stop(this.#record('container.stop'), options);
+    return (await this.#home.lifecycle()).stop(this.#record('container.stop'), options);
   }
 
   /** Stops it, if it runs, and starts it. */
   async restart(options: StopOptions = {}): Promise<void> {
-    await this.#home.lifecycle.restart(this.#record('container.restart'), options);
+    await (await this.#home.lifecycle()).restart(this.#record('container.restart'), options);
   }
 
   /**
@@ -108,7 +107,7 @@ export class Container {
    * @throws `TypeError` for a signal that there is none.
    */
   async kill(signal: NodeJS.Signals | number = 'SIGKILL', options: AbortOptions = {}): Promise<void> {
-    await this.#home.lifecycle.kill(this.#record('container.kill'), signal, options);
+    await (await this.#home.lifecycle()).kill(this.#record('container.kill'), signal, options);
   }
 
   /**
@@ -117,7 +116,7 @@ export class Container {
    * @throws {@link InvalidStateError} when it does not run, or is paused already; or where there is no freezer.
    */
   async pause(options: AbortOptions = {}): Promise<void> {
-    await this.#home.lifecycle.pause(this.#record('container.pause'), options);
+    await (await this.#home.lifecycle()).pause(this.#record('container.pause'), options);
   }
 
   /**
@@ -126,7 +125,7 @@ export class Container {
    * @throws {@link InvalidStateError} when it is not paused.
    */
   async unpause(options: AbortOptions = {}): Promise<void> {
-    await this.#home.lifecycle.unpause(this.#record('container.unpause'), options);
+    await (await this.#home.lifecycle()).unpause(this.#record('container.unpause'), options);
   }
 
   /**
@@ -136,7 +135,7 @@ export class Container {
    * @throws {@link InvalidStateError} when it was never started, for `not-running`.
    */
   async wait(options: AbortOptions & { readonly condition?: WaitCondition } = {}): Promise<ExitStatus> {
-    return this.#home.lifecycle.wait(this.#record('container.wait'), options);
+    return (await this.#home.lifecycle()).wait(this.#record('container.wait'), options);
   }
 
   /**
@@ -175,12 +174,14 @@ export class Container {
    */
   async spawn(command: readonly string[], options: SpawnOptions = {}): Promise<Process> {
     options.signal?.throwIfAborted();
+    const { spawnIn } = await import('./spawn.js');
     return spawnIn(this.#home, this.#record('container.spawn'), command, options);
   }
 
   /** What was started by {@link Container.spawn}, by whichever process, and runs or ended not long ago; oldest first. */
   async execs(options: AbortOptions = {}): Promise<Exec[]> {
     options.signal?.throwIfAborted();
+    const { execsOf } = await import('./spawn.js');
     return execsOf(this.#home, this.#record('container.execs'));
   }
 
@@ -191,6 +192,7 @@ export class Container {
    */
   async execOf(id: string, options: AbortOptions = {}): Promise<Exec> {
     options.signal?.throwIfAborted();
+    const { findExec } = await import('./spawn.js');
     return findExec(this.#home, this.#record('container.execOf'), id, 'container.execOf');
   }
 
@@ -203,6 +205,7 @@ export class Container {
    */
   async attach(options: AttachOptions = {}): Promise<Process> {
     options.signal?.throwIfAborted();
+    const { attachTo } = await import('./attachment.js');
     return attachTo(this.#home, this.#record('container.attach'), options);
   }
 
@@ -276,7 +279,7 @@ export class Container {
    * @param options.intervalMs - Measures `cpu.percent` over so long. Default 0: since it was started, at once.
    */
   async stats(options: StatsOptions = {}): Promise<ContainerStats> {
-    return this.#home.observer.stats(this.id, options);
+    return (await this.#home.observer()).stats(this.id, options);
   }
 
   /**
@@ -284,8 +287,8 @@ export class Container {
    *
    * @param options.intervalMs - Between two samples. Default 1,000, as Docker.
    */
-  watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats, void, undefined> {
-    return this.#home.observer.watchStats(this.id, options);
+  async *watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats, void, undefined> {
+    yield* (await this.#home.observer()).watchStats(this.id, options);
   }
 
   /**
@@ -295,7 +298,7 @@ export class Container {
    * @throws {@link InvalidStateError} when it does not run.
    */
   async top(options: TopOptions = {}): Promise<ProcessTable> {
-    return this.#home.observer.top(this.id, options);
+    return (await this.#home.observer()).top(this.id, options);
   }
 
   /**
@@ -307,7 +310,7 @@ export class Container {
    * refuses: nothing is changed then.
    */
   async update(options: UpdateOptions): Promise<void> {
-    await this.#home.observer.update(this.id, options);
+    await (await this.#home.observer()).update(this.id, options);
   }
 
   /**
@@ -365,7 +368,7 @@ export class Container {
    * @throws {@link ConflictError} when another container has that name.
    */
   async rename(name: string, options: AbortOptions = {}): Promise<void> {
-    await this.#home.observer.rename(this.id, name, options);
+    await (await this.#home.observer()).rename(this.id, name, options);
   }
 
   /**
@@ -377,7 +380,7 @@ export class Container {
   async publish(port: number | string | PortMapping, options: AbortOptions = {}): Promise<Required<PortMapping>[]> {
     options.signal?.throwIfAborted();
     const call = 'container.publish';
-    return this.#home.network.publish(this.#record(call), port, { call });
+    return (await this.#home.network()).publish(this.#record(call), port, { call });
   }
 
   /**
@@ -386,7 +389,7 @@ export class Container {
   async unpublish(port: number, protocol: 'tcp' | 'udp' = 'tcp', options: AbortOptions = {}): Promise<void> {
     options.signal?.throwIfAborted();
     const call = 'container.unpublish';
-    await this.#home.network.unpublish(this.#record(call), port, protocol, { call });
+    await (await this.#home.network()).unpublish(this.#record(call), port, protocol, { call });
   }
 
   /**
@@ -397,16 +400,19 @@ export class Container {
    */
   async dial(port: number, options: AbortOptions = {}): Promise<Socket> {
     const call = 'container.dial';
+    const { dialInto } = await import('./reach.js');
     return dialInto(this.#home.live, this.#record(call), port, call, options);
   }
 
   /** One HTTP request to a port inside, over {@link Container.dial}. Redirects are not followed. */
   async fetch(path: string, options: FetchOptions = {}): Promise<Response> {
+    const { fetchFrom } = await import('./reach.js');
     return fetchFrom(this.#home.live, this.#record('container.fetch'), path, options);
   }
 
-  #logChunks(request: LogRequest): AsyncGenerator<LogChunk, void, undefined> {
-    return readChunks(async () => this.#home.log(this.#record(request.call), request.call), request);
+  async *#logChunks(request: LogRequest): AsyncGenerator<LogChunk, void, undefined> {
+    const { readChunks } = await import('./log-reader.js');
+    yield* readChunks(async () => this.#home.log(this.#record(request.call), request.call), request);
   }
 
   #record(call: string): ContainerRecord {

@@ -3,34 +3,32 @@ import { basename, dirname } from 'node:path';
 import { errorCode, ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
 import type { Endpoint } from '../network/attach.js';
 import type { PortMapping } from '../network/ports.js';
-import { MonitoredProcess } from '../runtime/monitor.js';
-import { execPlan, type ExecRecordSpec } from '../runtime/plan.js';
+import type { MonitoredProcess } from '../runtime/monitor.js';
+import type { ExecRecordSpec } from '../runtime/plan.js';
 import type { AbortOptions, Owned, PruneReport } from '../types.js';
+import type { Helper } from '../host/helper.js';
 import { sleep } from '../util/abort.js';
+import { lazy } from '../util/lazy.js';
 import { Scope } from '../util/scope.js';
 import { Container } from './container.js';
 import type { ContainerContext } from './context.js';
-import { createRecord } from './create.js';
-import { Exec } from './exec.js';
 import { readHealth, type Health } from './health.js';
 import { inspectRecord, type ContainerInfo } from './inspect.js';
-import { Lifecycle } from './lifecycle.js';
+import type { Lifecycle } from './lifecycle.js';
 import { Live } from './live.js';
-import { LiveNetwork } from './live-network.js';
+import { Listing } from './listing.js';
 import type { Candidate, ContainerFilter } from './filter.js';
-import { isKept } from './log-config.js';
+import { isKept, logPath } from './log-config.js';
 import type { OpenLog } from './log-reader.js';
 import { permit, type Operation } from './operations.js';
 import type { Attachment, CreateContainerOptions, FurtherProcessOptions } from './options.js';
-import { Observer } from './observer.js';
+import { readNetwork, type NetworkState } from './network-state.js';
 import type { ContainerRecord } from './record.js';
 import { Removal } from './removal.js';
-import { cgroupsOf, execProcess, namespacesOf } from './spec.js';
-import { Starter, logPath, type StartOptions } from './start.js';
+import type { Starter, StartOptions } from './start.js';
 import { explainStart, isClaimed, type StartContext } from './start-error.js';
 import { isUp } from './state.js';
 import type { ContainerStats, StatsOptions, WatchStatsOptions } from './stats.js';
-import { clearAbandoned } from './leftovers.js';
 import { isToGo } from './sweep.js';
 import type { FilesOf } from './view.js';
 
@@ -42,25 +40,42 @@ export class Containers {
   /** @internal */
   readonly live: Live;
   /** @internal */
-  readonly observer: Observer;
+  readonly listing: Listing;
   /** @internal */
-  readonly lifecycle: Lifecycle;
+  readonly observer = lazy(async () => {
+    const { Observer } = await import('./observer.js');
+    return new Observer(this.#context, this.live, this.listing);
+  });
   /** @internal */
-  readonly network: LiveNetwork;
+  readonly lifecycle = lazy(async () => {
+    const { Lifecycle } = await import('./lifecycle.js');
+    return (this.#lifecycle = new Lifecycle(this.#context, this.live, async (record, options) =>
+      this.start(record, options),
+    ));
+  });
+  /** @internal */
+  readonly network = lazy(async () => {
+    const { LiveNetwork } = await import('./live-network.js');
+    return new LiveNetwork(this.#context, this.live);
+  });
+  /** What creates and starts: half of the package, loaded with the first container that is created or started. */
+  readonly #starting = lazy(async () => {
+    const [{ createRecord }, { Starter }] = await Promise.all([import('./create.js'), import('./start.js')]);
+    return { createRecord, starter: (this.#starter = new Starter(this.#context, this.live)) };
+  });
+  readonly #further = lazy(() => import('./further.js'));
   readonly #context: ContainerContext;
-  readonly #starter: Starter;
   readonly #removal: Removal;
+  #starter: Starter | undefined;
+  #lifecycle: Lifecycle | undefined;
   #isClosed = false;
 
   /** @internal */
   constructor(context: ContainerContext) {
     this.#context = context;
     this.live = new Live(context);
-    this.#starter = new Starter(context, this.live);
+    this.listing = new Listing(context.records);
     this.#removal = new Removal(context, this.live);
-    this.lifecycle = new Lifecycle(context, this.live, async (record, options) => this.start(record, options));
-    this.network = new LiveNetwork(context, this.live);
-    this.observer = new Observer(context, this.live);
   }
 
   /**
@@ -70,15 +85,12 @@ export class Containers {
    * @throws `TypeError` for options that no container can have.
    */
   async create(options: CreateContainerOptions): Promise<Owned<Container>> {
-    const record = await createRecord(this.#context, options, 'containers.create');
-    this.#starter.sinks.add(record, options.log);
-    return this.#owned(record);
+    return this.#owned(await this.#create(options, 'containers.create'));
   }
 
   /** {@link Containers.create}, then {@link Container.start}. A start that fails leaves no container. */
   async launch(options: CreateContainerOptions): Promise<Owned<Container>> {
-    const record = await createRecord(this.#context, options, 'containers.launch');
-    this.#starter.sinks.add(record, options.log);
+    const record = await this.#create(options, 'containers.launch');
     await using scope = new Scope();
     scope.defer(() => this.remove(record, { force: true }));
     await this.start(record, { call: 'containers.launch', attach: false, ...signalOf(options) });
@@ -95,11 +107,11 @@ export class Containers {
     options: CreateContainerOptions,
     call: string,
   ): Promise<{ record: ContainerRecord; monitored: MonitoredProcess; ready: Promise<void> }> {
-    const record = await createRecord(this.#context, options, call);
-    this.#starter.sinks.add(record, options.log);
+    const record = await this.#create(options, call);
     await using scope = new Scope();
     scope.defer(() => this.remove(record, { force: true }));
-    const sent = await this.#starter.send(record, { call, attach: true, ...signalOf(options) });
+    const { starter } = await this.#starting();
+    const sent = await starter.send(record, { call, attach: true, ...signalOf(options) });
     scope.keep();
     return { record, ...sent };
   }
@@ -152,7 +164,7 @@ export class Containers {
       {
         context: this.#context,
         live: this.live,
-        records: this.observer.listing.all(),
+        records: this.listing.all(),
         find: (ref, call) => this.#find(ref, call),
         ports: record => this.ports(record),
       },
@@ -164,7 +176,7 @@ export class Containers {
   /** What is known of one that was selected. @internal */
   describe({ record, state }: Pick<Candidate, 'record' | 'state'>): ContainerInfo {
     const now = state();
-    const { endpoints, ports } = isUp(now) ? this.#starter.network(record) : { endpoints: [], ports: [] };
+    const { endpoints, ports } = isUp(now) ? this.#network(record) : { endpoints: [], ports: [] };
     return inspectRecord(record, now, endpoints, ports, this.health(record));
   }
 
@@ -189,12 +201,12 @@ export class Containers {
    * @param options.intervalMs - Measures `cpu.percent` over so long. Default 0: since each was started, at once.
    */
   async stats(options: StatsOptions = {}): Promise<ContainerStats[]> {
-    return this.observer.statsOfAll(options);
+    return (await this.observer()).statsOfAll(options);
   }
 
   /** What all that run use, over and over: who starts meanwhile joins, who ends is left out. */
-  watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats[], void, undefined> {
-    return this.observer.watchStatsOfAll(options);
+  async *watchStats(options: WatchStatsOptions = {}): AsyncGenerator<ContainerStats[], void, undefined> {
+    yield* (await this.observer()).watchStatsOfAll(options);
   }
 
   /** What its files are reached by. @internal */
@@ -217,7 +229,8 @@ export class Containers {
     request: Attachment,
     options: AbortOptions & { readonly call: string },
   ): Promise<void> {
-    await this.network.connect(this.#find(typeof ref === 'string' ? ref : ref.id, options.call), request, options);
+    const record = this.#find(typeof ref === 'string' ? ref : ref.id, options.call);
+    await (await this.network()).connect(record, request, options);
   }
 
   /** For {@link Network.disconnect}. @internal */
@@ -226,7 +239,8 @@ export class Containers {
     network: string,
     options: AbortOptions & { readonly call: string },
   ): Promise<void> {
-    await this.network.disconnect(this.#find(typeof ref === 'string' ? ref : ref.id, options.call), network, options);
+    const record = this.#find(typeof ref === 'string' ? ref : ref.id, options.call);
+    await (await this.network()).disconnect(record, network, options);
   }
 
   /** @internal */
@@ -266,12 +280,12 @@ export class Containers {
 
   /** @internal */
   endpoints(record: ContainerRecord): readonly Endpoint[] {
-    return this.#starter.network(record).endpoints;
+    return this.#network(record).endpoints;
   }
 
   /** @internal */
   ports(record: ContainerRecord): readonly Required<PortMapping>[] {
-    return this.#starter.network(record).ports;
+    return this.#network(record).ports;
   }
 
   /** @internal */
@@ -281,8 +295,9 @@ export class Containers {
 
   /** @internal */
   async start(record: ContainerRecord, options: StartOptions): Promise<void> {
+    const { starter } = await this.#starting();
     while (permit('start', this.live.state(record.id), { call: options.call, ref: record.name })) {
-      const { ready } = await this.#starter.send(record, options);
+      const { ready } = await starter.send(record, options);
       try {
         await ready;
       } catch (error) {
@@ -301,7 +316,7 @@ export class Containers {
     record: ContainerRecord,
     options: AbortOptions & { readonly call: string },
   ): Promise<{ monitored: MonitoredProcess; ready: Promise<void> }> {
-    return this.#starter.send(record, { ...options, attach: true });
+    return (await this.#starting()).starter.send(record, { ...options, attach: true });
   }
 
   /** Starts one more process in a running container. The conversation's promises tell how it goes. @internal */
@@ -311,21 +326,13 @@ export class Containers {
     options: FurtherProcessOptions & { readonly call: string; readonly stdin: boolean },
     write?: () => ExecRecordSpec,
   ): Promise<MonitoredProcess> {
-    if (command.length === 0) throw new TypeError(`${options.call}: command: expected at least one word, got none`);
-    const { started } = await this.live.require(record, options.call);
-    const process = execProcess(this.#context, record, command, options);
-    const target = {
-      pid: started.pid,
-      startTime: started.startTime,
-      namespaces: namespacesOf(this.#context, record),
-      cgroupJoin: cgroupsOf(this.#context, record, options.call)?.join ?? [],
-    };
-    return new MonitoredProcess(await this.#context.helper.send(execPlan(target, process, write?.())));
+    const { startFurther } = await this.#further();
+    return startFurther(this.#context, this.live, record, command, options, write);
   }
 
   /** @internal */
-  execHandle(runDir: string, id: string): Exec {
-    return new Exec(this.#context.helper, runDir, id);
+  get helper(): Helper {
+    return this.#context.helper;
   }
 
   /** @internal */
@@ -339,14 +346,14 @@ export class Containers {
     { volumes = true, ...options }: AbortOptions & { readonly force?: boolean; readonly volumes?: boolean } = {},
   ): Promise<void> {
     await this.#removal.remove(record, { ...options, keepVolumes: !volumes });
-    this.#starter.sinks.forget(record.id);
+    this.#starter?.sinks.forget(record.id);
   }
 
   /** One that goes when it has ended goes as long as we are here; when we are not, its monitor sees to it. */
   async #removeAtEnd(record: ContainerRecord): Promise<void> {
     await this.live.peek(record.id)?.monitored.closed;
-    if (this.#isClosed || this.lifecycle.isRestarting(record.id) || this.live.state(record.id).name !== 'exited')
-      return;
+    if (this.#isClosed || this.#lifecycle?.isRestarting(record.id) === true) return;
+    if (this.live.state(record.id).name !== 'exited') return;
     try {
       await this.#removal.erase(record);
     } catch (error) {
@@ -360,9 +367,13 @@ export class Containers {
   /** Removes what processes that are no more left behind: their records, and with them all that hangs on them. @internal */
   async sweep(): Promise<void> {
     for (const record of this.#context.records.list()) {
-      await this.observer.finish(record);
+      if (record.spareName !== undefined) await (await this.observer()).finish(record);
+      const { cgroupParent, pidMode } = record.config;
       if (isToGo(record, this.live)) await this.#removal.erase(record);
-      else await clearAbandoned(this.#context, this.live, record);
+      else if (cgroupParent !== undefined || pidMode !== undefined) {
+        const { clearAbandoned } = await import('./leftovers.js');
+        await clearAbandoned(this.#context, this.live, record);
+      }
     }
   }
 
@@ -378,6 +389,17 @@ export class Containers {
   close(): void {
     this.#isClosed = true;
     this.live.close();
+  }
+
+  async #create(options: CreateContainerOptions, call: string): Promise<ContainerRecord> {
+    const { createRecord, starter } = await this.#starting();
+    const record = await createRecord(this.#context, options, call);
+    starter.sinks.add(record, options.log);
+    return record;
+  }
+
+  #network(record: ContainerRecord): NetworkState {
+    return readNetwork(this.live.paths(record.id).runDir);
   }
 
   #find(ref: string, call: string): ContainerRecord {

@@ -12,7 +12,6 @@ import { CONTAINER_NAME, drawName } from './names.js';
 import type { CreateContainerOptions } from './options.js';
 import { eventOf, type ContainerRecord } from './record.js';
 import { resolveConfig } from './resolve.js';
-import { resolvePeers } from './peers.js';
 
 /**
  * Makes a container's record, with its name claimed and its volumes made; all of it or nothing.
@@ -27,7 +26,11 @@ export async function createRecord(
   options.signal?.throwIfAborted();
   const image = await imageOf(context, options, call);
   const id = randomBytes(32).toString('hex');
-  const config = resolvePeers(context, resolveConfig(id, options, image.config.config), call);
+  let config = resolveConfig(id, options, image.config.config);
+  if (config.pidMode !== undefined || config.ipcMode !== undefined) {
+    const { resolvePeers } = await import('./peers.js');
+    config = resolvePeers(context, config, call);
+  }
   checkResources(context.cgroups(), config.resources, call);
   const { records, volumes } = context;
   await using scope = new Scope();

@@ -1,10 +1,8 @@
 import { PassThrough, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-import { startFileJob } from '../host/file-job.js';
 import type { AbortOptions } from '../types.js';
-import { explainFiles } from '../host/file-errors.js';
-import { inView, type FilesOf } from './view.js';
+import type { FilesOf } from './view.js';
 
 /** See `Container.export`. */
 export function exportContainer(of: () => FilesOf, options: AbortOptions): Readable {
@@ -19,6 +17,11 @@ async function write(of: () => FilesOf, out: PassThrough, { signal }: AbortOptio
   const left = new AbortController();
   out.once('close', () => left.abort());
   const both = signal === undefined ? left.signal : AbortSignal.any([signal, left.signal]);
+  const [{ startFileJob }, { explainFiles }, { inView }] = await Promise.all([
+    import('../host/file-job.js'),
+    import('../host/file-errors.js'),
+    import('./view.js'),
+  ]);
   await inView(of(), { call, signal: both, access: 'read', mounts: false }, async plan => {
     const job = startFileJob(plan.op('archive', '/', ''), {
       call,

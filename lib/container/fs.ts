@@ -3,12 +3,11 @@ import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 
 import { LimitError, SyscallError } from '../errors.js';
-import { runFileJob, startFileJob } from '../host/file-job.js';
 import type { Fact } from '../host/job.js';
 import type { Plan } from '../host/plan.js';
 import type { AbortOptions } from '../types.js';
-import { statFile, type FileStat, type FileType } from './fs-stat.js';
-import { inView, type FilesOf } from './view.js';
+import type { FileStat, FileType } from './fs-stat.js';
+import type { FilesOf } from './view.js';
 
 /** What is in a directory. */
 export interface DirectoryEntry {
@@ -59,6 +58,7 @@ export class ContainerFiles {
     const { signal, encoding, maxBytes = READ_MAX_BYTES } = options;
     const call = 'container.fs.readFile';
     const bytes = await this.#do(call, 'read', signal, async plan => {
+      const { startFileJob } = await import('../host/file-job.js');
       const job = startFileJob(plan.op('read', rooted(call, path)), { call, signal, stdout: 'pipe' });
       const [content] = await Promise.all([
         buffer(limited(job.stdout as Readable, { call, path, maxBytes })),
@@ -79,6 +79,7 @@ export class ContainerFiles {
     const call = 'container.fs.writeFile';
     if (mode !== undefined) checkMode(call, mode);
     await this.#do(call, 'write', signal, async plan => {
+      const { startFileJob } = await import('../host/file-job.js');
       plan.op(
         'write',
         rooted(call, path),
@@ -119,12 +120,14 @@ export class ContainerFiles {
   /** What a path is; links are followed. */
   async stat(path: string, options: AbortOptions = {}): Promise<FileStat> {
     const call = 'container.fs.stat';
+    const { statFile } = await import('./fs-stat.js');
     return statFile(this.#of(call), rooted(call, path), { call, signal: options.signal, follow: true });
   }
 
   /** What a path is; of a link, the link. */
   async lstat(path: string, options: AbortOptions = {}): Promise<FileStat> {
     const call = 'container.fs.lstat';
+    const { statFile } = await import('./fs-stat.js');
     return statFile(this.#of(call), rooted(call, path), { call, signal: options.signal, follow: false });
   }
 
@@ -166,7 +169,10 @@ export class ContainerFiles {
     signal: AbortSignal | undefined,
     job: (plan: Plan) => Plan,
   ): Promise<Fact[]> {
-    return this.#do(call, access, signal, plan => runFileJob(job(plan), { call, signal }));
+    return this.#do(call, access, signal, async plan => {
+      const { runFileJob } = await import('../host/file-job.js');
+      return runFileJob(job(plan), { call, signal });
+    });
   }
 
   async #do<T>(
@@ -176,7 +182,9 @@ export class ContainerFiles {
     work: (plan: Plan) => Promise<T>,
   ): Promise<T> {
     signal?.throwIfAborted();
-    return inView(this.#of(call), { call, signal, access, mounts: true }, work);
+    const of = this.#of(call);
+    const { inView } = await import('./view.js');
+    return inView(of, { call, signal, access, mounts: true }, work);
   }
 }
 

@@ -24,7 +24,5 @@ export async function clearCgroups(context: ContainerContext, record: ContainerR
 
 /** The same for one that stays, where the sweep of all groups does not: elsewhere than usual, or not empty. */
 export async function clearAbandoned(context: ContainerContext, live: Live, record: ContainerRecord): Promise<void> {
-  const { cgroupParent, pidMode } = record.config;
-  if (cgroupParent === undefined && pidMode === undefined) return;
   if (isAbandoned(record, live)) await clearCgroups(context, record, 'engine.open');
 }

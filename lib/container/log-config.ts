@@ -1,3 +1,6 @@
+import { join } from 'node:path';
+
+import type { ContainerContext } from './context.js';
 import type { ContainerRecord } from './record.js';
 import type { LogAttributes, LogOptionsOnCreate } from './options.js';
 
@@ -154,5 +157,13 @@ function goString(text: string): string {
   return JSON.stringify(text).replace(
     /[<>&\u2028\u2029]/g,
     character => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+/** Where the log of a container is, named as Docker names it; in a format of our own, by a name of our own. */
+export function logPath({ records }: ContainerContext, record: ContainerRecord): string {
+  return join(
+    records.directory(record.id),
+    record.config.log.driver === 'local' ? 'local.log' : `${record.id}-json.log`,
   );
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { NotFoundError, errorCode } from '../errors.js';
 import type { AbortOptions } from '../types.js';
 import type { ContainerContext } from './context.js';
-import { Listing } from './listing.js';
+import type { Listing } from './listing.js';
 import { describe, restartOp } from './keep.js';
 import type { Live } from './live.js';
 import { permit } from './operations.js';
@@ -17,14 +17,14 @@ import type { UpdateOptions } from './update.js';
 
 /** Looks at containers from outside, and changes what can be changed while they run. Loads what it needs when asked. */
 export class Observer {
-  readonly listing: Listing;
+  readonly #listing: Listing;
   readonly #context: ContainerContext;
   readonly #live: Live;
 
-  constructor(context: ContainerContext, live: Live) {
+  constructor(context: ContainerContext, live: Live, listing: Listing) {
     this.#context = context;
     this.#live = live;
-    this.listing = new Listing(context.records);
+    this.#listing = listing;
   }
 
   async statsOfAll(options: StatsOptions): Promise<ContainerStats[]> {
@@ -110,7 +110,7 @@ export class Observer {
   #running(): Subject[] {
     // One that runs has a directory there; to ask each of the others for its state would cost more than all the rest.
     const running = new Set(readNames(join(this.#context.store.runRoot, 'c')));
-    return this.listing
+    return this.#listing
       .all()
       .filter(({ id }) => running.has(id.slice(0, 12)))
       .flatMap(record => this.#subject(record) ?? []);
@@ -123,7 +123,7 @@ export class Observer {
   }
 
   #one(id: string): Subject[] {
-    const subject = this.#subject(this.listing.get(id));
+    const subject = this.#subject(this.#listing.get(id));
     return subject === undefined ? [] : [subject];
   }
 

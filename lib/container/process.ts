@@ -1,15 +1,13 @@
-import { Readable, Writable } from 'node:stream';
+import { Writable, type Readable } from 'node:stream';
 
-import { ExitError, InvalidStateError, type ExitStatus, type ProcessResult } from '../errors.js';
-import type { Connection } from '../host/helper.js';
-import type { Ended, MonitoredProcess } from '../runtime/monitor.js';
+import { InvalidStateError, type ExitStatus } from '../errors.js';
+import type { MonitoredProcess } from '../runtime/monitor.js';
 import { signalNumber } from '../runtime/signals.js';
 import type { AbortOptions } from '../types.js';
-import { abortable, onAborted } from '../util/abort.js';
+import { abortable } from '../util/abort.js';
+import { endOf, standardInput } from './collect.js';
 import { KeyFilter, parseDetachKeys } from './detach-keys.js';
 import { Flow } from './flow.js';
-import type { ExecOptions } from './options.js';
-import { statusOf } from './status.js';
 
 /** A process in a container, with its streams. */
 export interface Process extends AsyncDisposable {
@@ -74,8 +72,8 @@ export function toFlowingProcess(
     flow.end();
     tellDetached();
   };
-  const keys = detachKeys === undefined ? undefined : parseDetachKeys(detachKeys, 'process.stdin');
-  const stdin = readOnly ? nowhere() : writable(connection, keys, leave);
+  const keys = detachKeys === undefined ? undefined : new KeyFilter(parseDetachKeys(detachKeys, 'process.stdin'));
+  const stdin = readOnly ? nowhere() : standardInput(connection, keys, leave);
   // Counted, so that whoever else waits for this process and has heard enough does not let Node end.
   void monitored.holding(monitored.firstClosed);
   // Of a container that is started again, this is the one process; the next has its own.
@@ -142,101 +140,8 @@ function behind(id: string): InvalidStateError {
   });
 }
 
-/** The status, also of a process whose monitor was killed with it. */
-async function endOf(exited: Promise<Ended | undefined>): Promise<ExitStatus> {
-  return statusOf(await exited);
-}
-
-/**
- * Feeds and reads a process to its end.
- *
- * @throws {@link ExitError} when it failed, unless `reject` is `false`.
- * @throws the signal's reason, after the process was killed and has ended.
- */
-export async function collect(
-  monitored: MonitoredProcess,
-  command: readonly string[],
-  call: string,
-  options: Pick<ExecOptions, 'input' | 'reject' | 'maxOutputBytes' | 'signal'>,
-): Promise<ProcessResult> {
-  const { connection } = monitored;
-  const stdout = new Collector(options.maxOutputBytes);
-  const stderr = new Collector(options.maxOutputBytes);
-  connection.on('stdout', bytes => stdout.add(bytes));
-  connection.on('stderr', bytes => stderr.add(bytes));
-  const off = onAborted(options.signal, () => connection.op('kill', signalNumber('SIGKILL')));
-  try {
-    await monitored.holding(monitored.started);
-    if (options.input !== undefined) feed(connection, options.input);
-    const status = await monitored.holding(endOf(monitored.exited));
-    await monitored.holding(monitored.closed);
-    options.signal?.throwIfAborted();
-    const result: ProcessResult = {
-      command,
-      ...status,
-      stdout: stdout.text(),
-      stderr: stderr.text(),
-      truncated: stdout.truncated || stderr.truncated,
-    };
-    if (status.exitCode !== 0 && options.reject !== false) throw new ExitError(call, result);
-    return result;
-  } finally {
-    off();
-  }
-}
-
-/** Writes the input, as fast as it is taken, then closes. An input that breaks off kills the process: half of it is not what was meant. */
-function feed(connection: Connection, input: string | Uint8Array | Readable): void {
-  const source = typeof input === 'string' || input instanceof Uint8Array ? Readable.from([Buffer.from(input)]) : input;
-  const sink = writable(connection);
-  sink.on('error', () => {});
-  source.on('error', () => connection.op('kill', signalNumber('SIGKILL')));
-  source.pipe(sink);
-}
-
-/** @param keys - Those that mean to leave; they and what follows are not passed on. */
-function writable(connection: Connection, keys?: Buffer, leave: () => void = () => {}): Writable {
-  const filter = keys === undefined ? undefined : new KeyFilter(keys);
-  return new Writable({
-    write(chunk: Buffer, _encoding, done) {
-      const { passed, left } = filter?.take(chunk) ?? { passed: chunk, left: false };
-      const isTaken = connection.stdin(passed);
-      if (left) leave();
-      if (left || isTaken) done();
-      else connection.once('drain', () => done());
-    },
-    final(done) {
-      connection.closeStdin();
-      done();
-    },
-  });
-}
-
 function nowhere(): Writable {
   const stream = new Writable({ write: (_chunk, _encoding, done) => done() });
   stream.end();
   return stream;
-}
-
-class Collector {
-  readonly #chunks: Buffer[] = [];
-  readonly #limit: number;
-  #length = 0;
-  truncated = false;
-
-  constructor(limit = 10_485_760) {
-    this.#limit = limit;
-  }
-
-  add(bytes: Buffer): void {
-    const kept = bytes.subarray(0, this.#limit - this.#length);
-    this.truncated ||= kept.length < bytes.length;
-    // A copy: a slice would keep the whole buffer that it came in.
-    if (kept.length > 0) this.#chunks.push(Buffer.from(kept));
-    this.#length += kept.length;
-  }
-
-  text(): string {
-    return Buffer.concat(this.#chunks, this.#length).toString('utf8');
-  }
 }

@@ -1,18 +1,14 @@
 import { readFileSync } from 'node:fs';
 
 import { InvalidStateError } from '../errors.js';
-import { cgroupProcesses, killAll } from '../host/cgroups-control.js';
-import type { CgroupPlan } from '../host/cgroups-plan.js';
 import { formatOwner, self } from '../store/owner.js';
 import type { AbortOptions } from '../types.js';
 import { sleep } from '../util/abort.js';
 import { writeFileAtomic } from '../util/files.js';
 import type { ContainerContext } from './context.js';
-import { clearCgroups } from './leftovers.js';
 import type { Live, Running } from './live.js';
 import { permit } from './operations.js';
 import { eventOf, type ContainerRecord } from './record.js';
-import { cgroupsOf } from './spec.js';
 import { processStartTime } from './state.js';
 
 /** After SIGKILL, for the monitor to tell of the end; and then for all else that can be killed to be gone. */
@@ -62,6 +58,7 @@ export class Removal {
     const state = this.#live.state(record.id);
     if (state.name === 'dead' || state.name === 'removing' || (state.name === 'exited' && state.ended === undefined)) {
       // Its monitor was killed, which would have done this.
+      const { clearCgroups } = await import('./leftovers.js');
       await clearCgroups(this.#context, record, 'container.remove');
     }
     this.#live.erase(record.id);
@@ -82,13 +79,18 @@ export class Removal {
     monitored.connection.resume();
     const over = monitored.holding(monitored.closed);
     if (await within(PATIENCE_MS, over)) return;
+    const [{ cgroupProcesses, killAll }, { cgroupsOf }] = await Promise.all([
+      import('../host/cgroups-control.js'),
+      import('./spec.js'),
+    ]);
     const plan = cgroupsOf(this.#context, record, call);
+    const processes = (): number[] => (plan === undefined ? [] : cgroupProcesses(plan));
     if (plan !== undefined) await killAll(plan, { signal: AbortSignal.timeout(PATIENCE_MS) }).catch(() => {});
     if (await within(PATIENCE_MS, over)) return;
     // It is not the container that withstands, then, but its monitor.
     if (processStartTime(started.monitor) === started.monitorStartTime) process.kill(started.monitor, 'SIGKILL');
-    if ((await within(PATIENCE_MS, over)) && (await within(PATIENCE_MS, empty(plan)))) return;
-    const left = plan === undefined ? [started.pid] : cgroupProcesses(plan);
+    if ((await within(PATIENCE_MS, over)) && (await within(PATIENCE_MS, empty(processes)))) return;
+    const left = plan === undefined ? [started.pid] : processes();
     throw new InvalidStateError({
       call,
       kind: 'container',
@@ -116,8 +118,8 @@ async function within(ms: number, promise: Promise<unknown>): Promise<boolean> {
   }
 }
 
-async function empty(plan: CgroupPlan | undefined): Promise<void> {
-  while (plan !== undefined && cgroupProcesses(plan).length > 0) await sleep(10);
+async function empty(processes: () => readonly number[]): Promise<void> {
+  while (processes().length > 0) await sleep(10);
 }
 
 function tracerOf(pid: number): string {

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { NotFoundError } from '../errors.js';
 import type { Containers } from './containers.js';
 import { parseDetachKeys } from './detach-keys.js';
-import type { Exec } from './exec.js';
+import { Exec } from './exec.js';
 import { recordFile, execHead, listExecs, readExec, type ExecRequest } from './exec-record.js';
 import type { SpawnOptions } from './options.js';
 import { toProcess, type Process } from './process.js';
@@ -44,13 +44,13 @@ export async function spawnIn(
 /** Those of a container that are remembered. */
 export function execsOf(home: Containers, record: ContainerRecord): Exec[] {
   const { runDir } = home.live.paths(record.id);
-  return listExecs(runDir).map(({ id }) => home.execHandle(runDir, id));
+  return listExecs(runDir).map(({ id }) => new Exec(home.helper, runDir, id));
 }
 
 /** @throws {@link NotFoundError} */
 export function findExec(home: Containers, record: ContainerRecord, id: string, call: string): Exec {
   const { runDir } = home.live.paths(record.id);
   const info = /^[0-9a-f]{12,64}$/.test(id) ? readExec(recordFile(runDir, id)) : undefined;
-  if (info?.id.startsWith(id) === true) return home.execHandle(runDir, info.id);
+  if (info?.id.startsWith(id) === true) return new Exec(home.helper, runDir, info.id);
   throw new NotFoundError({ call, kind: 'process', ref: id, remedy: 'It ended long ago, or was never started' });
 }

@@ -11,6 +11,7 @@ import { findPeers } from './confinement.js';
 import type { ContainerContext } from './context.js';
 import { keepingOps } from './keep.js';
 import type { Live } from './live.js';
+import { logPath } from './log-config.js';
 import { LogSinks } from './log-sink.js';
 import { startNetwork } from './network.js';
 import { tellNews } from './news.js';
@@ -126,19 +127,6 @@ export class Starter {
       this.#context.emit('warning', { time: new Date(), message });
     }
   }
-
-  /** What it has of the network while it runs. */
-  network(record: ContainerRecord): NetworkState {
-    return readNetwork(this.#live.paths(record.id).runDir);
-  }
-}
-
-/** Where the log of a container is, named as Docker names it; in a format of our own, by a name of our own. */
-export function logPath({ records }: ContainerContext, record: ContainerRecord): string {
-  return join(
-    records.directory(record.id),
-    record.config.log.driver === 'local' ? 'local.log' : `${record.id}-json.log`,
-  );
 }
 
 /** The real ports, as the monitor tells them; filled in while it starts. */

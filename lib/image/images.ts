@@ -17,6 +17,7 @@ import type {
   PruneReport,
   TransferProgress,
 } from '../types.js';
+import { lazy } from '../util/lazy.js';
 import { operation, type Report } from '../util/operation.js';
 import type { Descriptor } from '../oci/descriptor.js';
 import type { ArrivalOptions } from './arrival.js';
@@ -25,7 +26,6 @@ import type { CheckOptions, StoreCheck } from './check.js';
 import type { ImageLocation } from './copy.js';
 import type { FromHostOptions } from './from-host.js';
 import type { ImportOptions } from './import.js';
-import { obtainImage } from './obtain.js';
 import type {
   CopyOptions,
   ImageCollectionOptions,
@@ -35,19 +35,15 @@ import type {
   PullOptions,
 } from './options.js';
 import type { SaveOptions } from './save.js';
-import { matches, type ImageFilter } from './filter.js';
+import type { ImageFilter } from './filter.js';
 import { Image } from './image.js';
 import { familiar } from './inspect.js';
 import { Look } from './look.js';
 import type { ImageChange } from './mount.js';
 import type { Departure, PushOptions, PushProgress } from './push.js';
 import type { ImageRecord } from './record.js';
-import { Removals, type ImageRemoval, type RemoveImageOptions } from './removals.js';
+import type { ImageRemoval, RemoveImageOptions } from './removals.js';
 import { Resolver, type ResolvedImage } from './resolve.js';
-import { Shared } from './shared.js';
-
-/** Of this process, whatever the number of engines on one store. */
-const pulls = new Shared<ImageRecord, TransferProgress>();
 
 /** The images of a store. */
 export class ImageCollection {
@@ -57,7 +53,16 @@ export class ImageCollection {
   readonly #resolver: Resolver;
   /** What the handles hand on to. @internal */
   readonly look: Look;
-  readonly #removals: Removals;
+  readonly #removals = lazy(async () => {
+    const { Removals } = await import('./removals.js');
+    return new Removals({
+      store: this.#store,
+      catalog: this.#catalog,
+      usedBy: record => this.#options.usedBy?.(record.config) ?? [],
+      untagged: (record, tag) => this.#emit('image:untag', record, tag),
+      removed: record => this.#options.emit?.('image:remove', eventOf(record)),
+    });
+  });
 
   constructor(options: ImageCollectionOptions) {
     this.#options = options;
@@ -65,13 +70,6 @@ export class ImageCollection {
     this.#catalog = new Catalog(options.store);
     this.#resolver = new Resolver(options.store, this.#catalog);
     this.look = new Look(options.store, this.#catalog, this.#resolver);
-    this.#removals = new Removals({
-      store: options.store,
-      catalog: this.#catalog,
-      usedBy: record => options.usedBy?.(record.config) ?? [],
-      untagged: (record, tag) => this.#emit('image:untag', record, tag),
-      removed: record => options.emit?.('image:remove', eventOf(record)),
-    });
     this.#store.registerRoots('images', () => this.#roots());
   }
 
@@ -92,7 +90,7 @@ export class ImageCollection {
   async #pull(ref: string, options: PullOptions, report: Report<TransferProgress>): Promise<Image> {
     const call = 'images.pull';
     // Half of the package serves to bring images in. Most processes find theirs in the store, and should not load it.
-    const { pullImage, pullKey } = await import('./pull.js');
+    const { pullImage, pullKey, pulls } = await import('./pull.js');
     const reference = parseReference(ref, { call });
     const wanted = options.platform ?? this.#options.platform;
     const platform = wanted === undefined ? hostPlatform() : parsePlatform(wanted, call);
@@ -281,6 +279,7 @@ export class ImageCollection {
    */
   async list(filter: ImageFilter = {}, options: AbortOptions = {}): Promise<Image[]> {
     options.signal?.throwIfAborted();
+    const { matches } = await import('./filter.js');
     const tags = this.#catalog.tags();
     const resolved = this.#catalog.resolveFilter(filter, 'images.list');
     return this.#catalog
@@ -294,7 +293,7 @@ export class ImageCollection {
    * Removes the images that no container uses: those without a tag or, with `dangling: false`, all of them.
    */
   async prune(filter: ImageFilter = {}, options: AbortOptions = {}): Promise<PruneReport> {
-    return this.#removals.prune(filter, options);
+    return (await this.#removals()).prune(filter, options);
   }
 
   /**
@@ -326,10 +325,15 @@ export class ImageCollection {
       const remedy = "It is not in the store: pull or load it, or leave out pull: 'never'";
       throw new NotFoundError({ call, kind: 'image', ref, remedy });
     }
+    return this.#obtain(ref, here, options);
+  }
+
+  async #obtain(ref: string, here: ResolvedImage | undefined, options: ObtainOptions): Promise<ResolvedImage> {
+    const { obtainImage } = await import('./obtain.js');
     return obtainImage(ref, here, options, {
       isKnownAs: (id, name) => this.#catalog.get(id)?.repoDigests.includes(name) === true,
       access: this.#options,
-      pull: async pullOptions => this.resolve(await this.pull(ref, pullOptions), call),
+      pull: async pullOptions => this.resolve(await this.pull(ref, pullOptions), options.call),
     });
   }
 
@@ -367,7 +371,7 @@ export class ImageCollection {
    * @throws {@link NotFoundError} when it does not have that name.
    */
   async untag(ref: string, tag: string, options: AbortOptions = {}): Promise<void> {
-    await this.#removals.untag(ref, tag, options);
+    await (await this.#removals()).untag(ref, tag, options);
   }
 
   /**
@@ -377,7 +381,7 @@ export class ImageCollection {
    * @throws {@link ConflictError} saying who uses it.
    */
   async remove(ref: string, options: RemoveImageOptions = {}): Promise<ImageRemoval> {
-    return this.#removals.remove(ref, options);
+    return (await this.#removals()).remove(ref, options);
   }
 
   /** @internal See `engine.check()`. */

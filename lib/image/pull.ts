@@ -8,9 +8,11 @@ import { choosePlatform, compatiblePlatforms, formatPlatform, normalizePlatform 
 import type { Reference } from '../oci/reference.js';
 import type { CredentialProvider } from '../registry/credentials.js';
 import type { Registry } from '../registry/registry.js';
+import type { TransferProgress } from '../types.js';
 import { bringIn, checkManifest, type ArrivalOptions } from './arrival.js';
 import { chunksOf } from './chunks.js';
 import type { ImageRecord } from './record.js';
+import { Shared } from './shared.js';
 
 /** An index may list indexes; nobody nests them deeper. */
 const MAX_NESTING = 3;
@@ -103,6 +105,9 @@ function checkPlatform(plan: PullPlan, configBytes: Uint8Array): void {
 
 const identities = new WeakMap<CredentialProvider, number>();
 let known = 0;
+
+/** Of this process, whatever the number of engines on one store. */
+export const pulls = new Shared<ImageRecord, TransferProgress>();
 
 /** What makes two pulls the same. On behalf of different people they are not. */
 export function pullKey(pull: {

@@ -3,16 +3,11 @@ import { join } from 'node:path';
 
 import { errorCode, NotFoundError } from '../errors.js';
 import type { Records } from '../store/records.js';
-import { gatewayCidr } from './attach.js';
-import { raiseBridge, removeBridge } from './bridge.js';
+import { lazy } from '../util/lazy.js';
 import { type Cidr, formatCidr, formatIp, parseCidr } from './cidr.js';
-import { leaveDocker, passDocker } from './docker.js';
-import { addRules, removeRules } from './firewall.js';
 import { tableOf } from './firewall-rules.js';
 import { Presence } from './presence.js';
 import { hasNames, type NetworkRecord, type NetworkStore } from './record.js';
-import { freeSubnets } from './subnets.js';
-import { withdrawPorts } from './withdraw.js';
 
 /** The user's call, for error messages, and its signal. */
 export interface Call {
@@ -58,7 +53,7 @@ export class Bridges {
       if (current === undefined) throw new NotFoundError({ call, kind: 'network', ref: record.name });
       const presence = this.presence(current);
       presence.use();
-      return presence.isUp() ? current : this.#raise(current, this.#candidates(current), { call, signal });
+      return presence.isUp() ? current : this.#raise(current, await this.#candidates(current), { call, signal });
     });
   }
 
@@ -87,6 +82,7 @@ export class Bridges {
         if (wasUp) presence.markUp();
         return false;
       }
+      const { leaveDocker, removeBridge, removeRules } = await kernel();
       await Promise.all([removeRules(record.device), removeBridge(record, { call: 'network.remove' })]);
       await leaveDocker();
       if (options.force) this.forget(record);
@@ -112,6 +108,7 @@ export class Bridges {
   async withdraw(table: string, addresses: ReadonlySet<string>): Promise<void> {
     if (!existsSync(`/sys/class/net/${table.slice(tableOf('').length)}`)) return;
     try {
+      const { withdrawPorts } = await import('./withdraw.js');
       await withdrawPorts(table, addresses);
     } catch (error) {
       // Without nft there are none.
@@ -142,6 +139,7 @@ export class Bridges {
   }
 
   async #raise(record: NetworkRecord, candidates: readonly Cidr[], call: Call): Promise<NetworkRecord> {
+    const { gatewayCidr, raiseBridge } = await kernel();
     const presence = this.presence(record);
     const gateways = candidates.map((subnet, i) => gatewayCidr(subnet, i === 0 ? record.gateway : undefined));
     // Both at once: nearly always the first candidate is taken, and the rules are right.
@@ -161,6 +159,7 @@ export class Bridges {
 
   async #addRules(record: NetworkRecord): Promise<void> {
     try {
+      const { addRules, passDocker } = await kernel();
       await Promise.all([addRules(record), passDocker()]);
     } catch (error) {
       // Containers still reach each other and the host reaches them; only the way out is missing.
@@ -169,7 +168,8 @@ export class Bridges {
   }
 
   /** Subnets that it may have: its own and, where that one was our choice, any other that is free. */
-  #candidates(record: NetworkRecord): Cidr[] {
+  async #candidates(record: NetworkRecord): Promise<Cidr[]> {
+    const { freeSubnets } = await import('./subnets.js');
     const own = parseCidr(record.subnet);
     const others = this.#setup.records.list().filter(other => other.id !== record.id);
     const free = record.chosen ? freeSubnets(others) : [];
@@ -185,3 +185,22 @@ export class Bridges {
     }
   }
 }
+
+/** What puts bridges and rules into the kernel: loaded with the first that is raised or taken down. */
+const kernel = lazy(async () => {
+  const [attach, bridge, docker, firewall] = await Promise.all([
+    import('./attach.js'),
+    import('./bridge.js'),
+    import('./docker.js'),
+    import('./firewall.js'),
+  ]);
+  return {
+    gatewayCidr: attach.gatewayCidr,
+    raiseBridge: bridge.raiseBridge,
+    removeBridge: bridge.removeBridge,
+    passDocker: docker.passDocker,
+    leaveDocker: docker.leaveDocker,
+    addRules: firewall.addRules,
+    removeRules: firewall.removeRules,
+  };
+});

@@ -13,9 +13,7 @@ import { type JoinRequest, type Member, Members } from './members.js';
 import { removeLink } from './names.js';
 import { type ContainerRef, Network, type NetworkHome, type NetworkInfo, OwnedNetwork } from './network.js';
 import { defaultNetwork, type Emit, type NetworkRecord, type NetworkStore } from './record.js';
-import { checkSettings } from './settings.js';
-import { checkFree, firstGateway, freeSubnets, parseSubnet, type SubnetOptions } from './subnets.js';
-import { checkFree6, checkReserved, parseSubnet6 } from './subnets6.js';
+import type { SubnetOptions } from './subnets.js';
 
 /** What a network is to be. */
 export interface CreateNetworkOptions extends AbortOptions, SubnetOptions {
@@ -114,6 +112,7 @@ export class Networks {
     const { name, labels = {}, internal = false, signal } = options;
     signal?.throwIfAborted();
     if (name !== undefined) checkName(call, name);
+    const { checkSettings } = await import('./settings.js');
     const lifetime = options.lifetime ?? (name === undefined ? 'process' : 'detached');
     const id = newId();
     const draft: Draft = {
@@ -261,6 +260,8 @@ export class Networks {
 
   /** Under the lock on all networks, so that no two choose the same subnet. */
   async #create(id: string, draft: Draft, subnets: SubnetOptions, call: Call): Promise<NetworkRecord> {
+    const [{ checkFree, firstGateway, freeSubnets, parseSubnet }, { checkFree6, checkReserved, parseSubnet6 }] =
+      await Promise.all([import('./subnets.js'), import('./subnets6.js')]);
     const { subnet, gateway, range } = subnets;
     if (subnet === undefined && (gateway ?? range) !== undefined)
       throw new TypeError(`${call.call}: a gateway or range needs a subnet`);

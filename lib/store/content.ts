@@ -9,7 +9,7 @@ import { algorithmOf, digester, type DigestAlgorithm, hexOf, isDigest, sha256 } 
 import type { Digest } from '../types.js';
 import { writeFileAtomic } from '../util/files.js';
 import { attempt, attemptAsync } from './failure.js';
-import { Ingest, type IngestOptions } from './ingest.js';
+import type { Ingest, IngestOptions } from './ingest.js';
 import type { Locks } from './locks.js';
 import { ensureDirectory } from './trash.js';
 
@@ -119,6 +119,7 @@ export class ContentStore {
    * @throws `options.signal.reason` when aborted while waiting.
    */
   async ingest(options: IngestOptions): Promise<Ingest> {
+    const { Ingest } = await import('./ingest.js');
     const hex = hexOf(options.digest);
     const lock = await this.#locks.acquire(`ingest-${hex}`, { signal: options.signal });
     const paths = { partial: join(this.#root, 'ingest', hex), blob: this.path(options.digest) };

@@ -15,7 +15,6 @@ import type { CreateVolumeOptions } from './options.js';
 import { prepareMounts, type PreparedMounts, type PrepareOptions } from './prepared.js';
 import { type Emit, newName, now, volumeName, type VolumeRecord, type VolumeStore } from './record.js';
 import { OwnedVolume, Volume, type VolumeHome, type VolumeInfo } from './volume.js';
-import { sizeOf } from './size.js';
 
 /** @internal */
 export interface VolumesSetup {
@@ -121,6 +120,7 @@ export class VolumeCollection {
       if (!(filter.all ?? false) && !record.anonymous) continue;
       if (this.#setup.usedBy(record.id).length > 0) continue;
       try {
+        const { sizeOf } = await import('./size.js');
         const bytes = await sizeOf(this.path(record.id), options);
         await this.#remove(record.id, 'volumes.prune', options.signal);
         removed.push(record.id);

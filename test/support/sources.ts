@@ -13,6 +13,8 @@ export interface Import {
   readonly specifier: string;
   /** Erased by the compiler: it makes no edge at run time. */
   readonly typeOnly: boolean;
+  /** With `import()`: only when that is reached. */
+  readonly lazy: boolean;
   readonly line: number;
 }
 
@@ -74,19 +76,25 @@ export function readSource(path: string): SourceFile {
 
 function importOf(node: ts.Node): Omit<Import, 'line'> | undefined {
   if (ts.isImportDeclaration(node) && ts.isStringLiteral(node.moduleSpecifier)) {
-    return { specifier: node.moduleSpecifier.text, typeOnly: isTypeOnly(node.importClause) };
+    return { specifier: node.moduleSpecifier.text, typeOnly: isTypeOnly(node.importClause), lazy: false };
   }
   if (ts.isExportDeclaration(node) && node.moduleSpecifier !== undefined && ts.isStringLiteral(node.moduleSpecifier)) {
-    return { specifier: node.moduleSpecifier.text, typeOnly: node.isTypeOnly };
+    return { specifier: node.moduleSpecifier.text, typeOnly: isTypeOnlyExport(node), lazy: false };
   }
   if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument) && ts.isStringLiteral(node.argument.literal)) {
-    return { specifier: node.argument.literal.text, typeOnly: true };
+    return { specifier: node.argument.literal.text, typeOnly: true, lazy: false };
   }
   if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
     const [argument] = node.arguments;
-    if (argument !== undefined && ts.isStringLiteral(argument)) return { specifier: argument.text, typeOnly: false };
+    if (argument !== undefined && ts.isStringLiteral(argument))
+      return { specifier: argument.text, typeOnly: false, lazy: true };
   }
   return undefined;
+}
+
+function isTypeOnlyExport({ isTypeOnly: all, exportClause }: ts.ExportDeclaration): boolean {
+  if (all || exportClause === undefined || !ts.isNamedExports(exportClause)) return all;
+  return exportClause.elements.length > 0 && exportClause.elements.every(element => element.isTypeOnly);
 }
 
 function isTypeOnly(clause: ts.ImportClause | undefined): boolean {

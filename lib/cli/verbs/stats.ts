@@ -83,7 +83,7 @@ async function* looks(
 }
 
 function inOrder(found: readonly ContainerStats[], { containers }: Session['engine']): ContainerStats[] {
-  const created = new Map(found.map(({ id }) => [id, containers.observer.listing.get(id)?.createdAt ?? '']));
+  const created = new Map(found.map(({ id }) => [id, containers.listing.get(id)?.createdAt ?? '']));
   return [...found].sort((a, b) => ((created.get(a.id) ?? '') < (created.get(b.id) ?? '') ? 1 : -1));
 }
 
