@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { rmSync, rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { InvalidStateError } from '../errors.js';
@@ -48,7 +48,8 @@ export class Live {
 
   /** Removes what a container has outside of the store. */
   erase(id: string): void {
-    for (const path of [this.paths(id).runDir, this.#volatile(id)]) rmSync(path, { recursive: true, force: true });
+    rmSync(this.paths(id).runDir, { recursive: true, force: true });
+    removeFlat(this.#volatile(id), VOLATILE);
   }
 
   #volatile(id: string): string {
@@ -152,6 +153,19 @@ export class Live {
       if (this.#context.records.get(id)?.lifetime !== 'process') monitored.connection.destroy();
     }
     this.#running.clear();
+  }
+}
+
+/** What is in the directory of a container that ends with its owner. */
+const VOLATILE = ['exit.json', 'hosts', 'hostname', 'resolv.conf'] as const;
+
+/** Removes a directory that has these files and, mostly, no others: for those a walk asks the kernel three times as much. */
+function removeFlat(directory: string, files: readonly string[]): void {
+  try {
+    for (const file of files) unlinkSync(join(directory, file));
+    rmdirSync(directory);
+  } catch {
+    rmSync(directory, { recursive: true, force: true });
   }
 }
 

@@ -9,7 +9,7 @@ import type { ContainerContext } from './context.js';
 import type { Live, Running } from './live.js';
 import { permit } from './operations.js';
 import { eventOf, type ContainerRecord } from './record.js';
-import { processStartTime } from './state.js';
+import { isUp, processStartTime, type State } from './state.js';
 
 /** After SIGKILL, for the monitor to tell of the end; and then for all else that can be killed to be gone. */
 const PATIENCE_MS = 2_000;
@@ -34,11 +34,13 @@ export class Removal {
   ): Promise<void> {
     options.signal?.throwIfAborted();
     const call = 'container.remove';
-    permit(options.force === true ? 'removeForced' : 'remove', this.#live.state(record.id), { call, ref: record.name });
+    const state = this.#live.state(record.id);
+    permit(options.force === true ? 'removeForced' : 'remove', state, { call, ref: record.name });
     try {
-      const running = await this.#live.join(record);
+      const running = this.#live.peek(record.id) ?? (isUp(state) ? await this.#live.join(record) : undefined);
       if (running !== undefined) await this.#kill(record, running, call);
-      await this.erase(record, options);
+      // Nothing was waited for where nothing was running, so what was seen still holds.
+      await this.erase(record, running === undefined && !isUp(state) ? { ...options, state } : options);
     } catch (error) {
       try {
         this.#mark(record, { failed: true });
@@ -52,10 +54,12 @@ export class Removal {
   /** Takes away what a container that does not run has on disk. */
   async erase(
     record: ContainerRecord,
-    { keepVolumes = false }: { readonly keepVolumes?: boolean } = {},
+    {
+      keepVolumes = false,
+      state = this.#live.state(record.id),
+    }: { readonly keepVolumes?: boolean; /** As it was looked at just now. */ readonly state?: State } = {},
   ): Promise<void> {
     const { records, volumes } = this.#context;
-    const state = this.#live.state(record.id);
     if (state.name === 'dead' || state.name === 'removing' || (state.name === 'exited' && state.ended === undefined)) {
       // Its monitor was killed, which would have done this.
       const { clearCgroups } = await import('./leftovers.js');

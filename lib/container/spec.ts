@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { prepareParent } from '../host/cgroups-control.js';
 import { planCgroups, type CgroupPlan } from '../host/cgroups-plan.js';
+import type { ResolvedImage } from '../image/resolve.js';
 import { readInLayers } from '../image/view.js';
 import { capabilitySets, type CapabilitySets } from '../runtime/capabilities.js';
 import {
@@ -42,6 +43,8 @@ interface SpecInput {
   readonly exitFile: string;
   /** For the files that are mounted over the image's. */
   readonly directory: string;
+  /** It was made for this start, so there is nothing in it. */
+  readonly isNew: boolean;
   readonly logPath: string;
   readonly network: StartNetwork;
   readonly peers: Peers;
@@ -55,7 +58,8 @@ export async function buildSpec(
 ): Promise<ContainerSpec> {
   const { config } = record;
   const { peers } = input;
-  const root = await rootOf(context, record, input.call);
+  const image = context.images.resolve(record.image.id, input.call);
+  const root = await rootOf(context, record, input.call, image);
   const devices = devicesOf(record, input.call);
   const cgroups = cgroupsOf(context, record, input.call, { make: true, devices });
   const ownCgroups = hasCgroupNamespace(context, record);
@@ -103,6 +107,8 @@ export async function buildSpec(
       cwd: config.cwd,
       user: config.user,
       first: true,
+      image,
+      cgroups,
     }),
   };
 }
@@ -180,11 +186,12 @@ export async function rootOf(
   { store, images, initLayers }: ContainerContext,
   record: ContainerRecord,
   call: string,
+  image?: ResolvedImage,
 ): Promise<RootSpec> {
   const active = await store.snapshots.active(record.id, [...record.chain]);
   if (active.kind === 'plain') return { kind: 'plain', dir: active.dir };
   const { base, upper, work } = active;
-  const init = initLayers.for(images.resolve(record.image.id, call));
+  const init = initLayers.for(image ?? images.resolve(record.image.id, call));
   const names = init === undefined ? active.names : [init, ...active.names];
   // A container that ends with this process does not outlive a power cut either, so nothing of it need be synced: that
   // spares every fsync inside, and the sync of the whole file system when it ends.
@@ -198,11 +205,11 @@ export async function rootOf(
   };
 }
 
-function etcMounts(record: ContainerRecord, { directory, network }: SpecInput): MountSpec[] {
+function etcMounts(record: ContainerRecord, { directory, isNew, network }: SpecInput): MountSpec[] {
   return Object.entries(network.files).map(([name, text]) => {
     const source = network.filesFrom === undefined ? join(directory, name) : join(network.filesFrom, name);
     // Kept over restarts, as Docker keeps hostname and resolv.conf; hosts says where the container is now.
-    if (network.filesFrom === undefined && (name === 'hosts' || !existsSync(source)))
+    if (network.filesFrom === undefined && (name === 'hosts' || isNew || !existsSync(source)))
       writeFileSync(source, text, { mode: 0o644 });
     const attributes = record.config.readOnly ? attribute.readOnly : 0;
     return { kind: 'bind', source, target: `/etc/${name}`, attributes, recursive: false, create: 'file' };
@@ -221,6 +228,10 @@ interface ProcessInput extends ProcessOptions {
   readonly linked?: readonly string[];
   /** The container's own first process. */
   readonly first: boolean;
+  /** The image, where it was read already. */
+  readonly image?: ResolvedImage;
+  /** The groups, where they were planned already; `undefined` then where there are none. */
+  readonly cgroups?: CgroupPlan | undefined;
 }
 
 function processOf(
@@ -230,13 +241,10 @@ function processOf(
   input: ProcessInput,
 ): ProcessSpec {
   const { config } = record;
-  const user = userOf(context, record, input.user, input.call);
+  const user = userOf(context, record, input.user, input.call, input.image);
+  const cgroups = 'cgroups' in input ? input.cgroups : cgroupsOf(context, record, input.call);
   const privileged = input.privileged === true || config.privileged === true;
-  const sets = capabilitySets(
-    privileged ? { privileged } : withoutNodes(context, record, input.call),
-    undefined,
-    input.call,
-  );
+  const sets = capabilitySets(privileged ? { privileged } : withoutNodes(record, cgroups), undefined, input.call);
   // As Docker: a container that is privileged has a filter only when it was given one.
   const unconfined = config.seccomp === 'unconfined' || (config.privileged === true && config.seccomp === undefined);
   const seccomp = unconfined ? undefined : filterOf(config.seccomp as object | undefined, sets);
@@ -266,12 +274,11 @@ function processOf(
 
 /** Where no cgroup says which device nodes may be opened, none can be made either: they would open the host's disks. */
 function withoutNodes(
-  context: ContainerContext,
   record: ContainerRecord,
-  call: string,
+  cgroups: CgroupPlan | undefined,
 ): { add: readonly string[]; drop: readonly string[] } {
   const { add, drop } = record.config.capabilities;
-  return cgroupsOf(context, record, call)?.devicesEnforced === true ? { add, drop } : { add, drop: [...drop, 'MKNOD'] };
+  return cgroups?.devicesEnforced === true ? { add, drop } : { add, drop: [...drop, 'MKNOD'] };
 }
 
 function filterOf(profile: object | undefined, sets: CapabilitySets): Buffer {
@@ -305,8 +312,8 @@ export function userOf(
   record: ContainerRecord,
   user: string,
   call: string,
+  image = images.resolve(record.image.id, call),
 ): ResolvedUser {
-  const image = images.resolve(record.image.id, call);
   const upper = join(records.directory(record.id), 'upper');
   const read = (path: string): string | undefined => {
     // Only where the container itself has changed something under /etc is there more to read than the image's own file.

@@ -50,7 +50,7 @@ export class Starter {
     const { runDir } = this.#live.paths(record.id);
     const directory = this.#live.directory(record);
     const exitFile = join(directory, 'exit.json');
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    const isNew = mkdirSync(directory, { recursive: true, mode: 0o700 }) !== undefined;
     await using scope = new Scope();
     const network = await startNetwork(this.#context, this.#live, record, { call, signal });
     scope.defer(() => network.release());
@@ -61,13 +61,14 @@ export class Starter {
       runDir,
       exitFile,
       directory,
+      isNew,
       network,
       peers,
       logPath: logPath(this.#context, record),
     });
     const { cgroups } = spec;
     const keeping = keepingOps(this.#context, record, { cgroups, directory, call });
-    rmSync(exitFile, { force: true });
+    if (!isNew) rmSync(exitFile, { force: true });
     if (record.lifetime === 'detached') this.#live.remember(record, { stopped: false });
     mkdirSync(join(runDir, '..'), { recursive: true, mode: 0o700 });
     const monitored = new MonitoredProcess(

@@ -80,8 +80,11 @@ export function isFrozen({ freezer }: Started): boolean {
 
 /** How it last ended, if that was written down. */
 export function readEnd(paths: StatePaths): Ended | undefined {
-  const ended = paths.exitFiles.map(readJson).find(found => found !== undefined);
-  return ended === undefined ? undefined : toEnded(ended);
+  for (const file of paths.exitFiles) {
+    const ended = readJson(file);
+    if (ended !== undefined) return toEnded(ended);
+  }
+  return undefined;
 }
 
 /** What the user last asked for; `undefined` when it was never started, or that is not remembered. */

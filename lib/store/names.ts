@@ -77,9 +77,10 @@ export class Names {
   releaseAll(names: readonly string[], id: string, undo: () => boolean): boolean {
     if (names.length === 0) return undo();
     return this.#locked(() => {
-      const mine = names.map(name => ({ name, path: this.#path(name) })).filter(({ path }) => read(path)?.id === id);
-      for (const { name, path } of mine)
-        if (read(path)?.owner !== formatOwner(self())) this.#replace(path, print(name, id));
+      const all = names.map(name => ({ name, path: this.#path(name), claim: read(this.#path(name)) }));
+      const mine = all.filter(({ claim }) => claim?.id === id);
+      for (const { name, path, claim } of mine)
+        if (claim?.owner !== formatOwner(self())) this.#replace(path, print(name, id));
       const undone = undo();
       for (const { path } of mine) unlinkSync(path);
       return undone;
