@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 
 import { NotFoundError, ParseError } from '../errors.js';
-import type { Platform } from '../oci/descriptor.js';
+import type { Descriptor, Platform } from '../oci/descriptor.js';
 import { formatPlatform, hostPlatform, parsePlatform } from '../oci/platform.js';
 import { parseReference } from '../oci/reference.js';
 import type { RegistryStorage } from '../registry/server/storage.js';
@@ -19,7 +19,6 @@ import type {
 } from '../types.js';
 import { lazy } from '../util/lazy.js';
 import { operation, type Report } from '../util/operation.js';
-import type { Descriptor } from '../oci/descriptor.js';
 import type { ArrivalOptions } from './arrival.js';
 import { Catalog } from './catalog.js';
 import type { CheckOptions, StoreCheck } from './check.js';
