@@ -29,6 +29,7 @@ import type {
   DiskUsage,
   EngineEvent,
   EngineEvents,
+  EngineInfo,
   Features,
   Logger,
   Operation,
@@ -257,6 +258,22 @@ export class Engine extends EventEmitter<EngineEvents> implements AsyncDisposabl
       const its = 'labels' in event ? event.labels : {};
       if (Object.entries(labels).every(([key, value]) => its[key] === value)) yield event;
     }
+  }
+
+  /** What there is in the store, and what it runs on: the facts of `docker info`. */
+  async info(options: AbortOptions = {}): Promise<EngineInfo> {
+    options.signal?.throwIfAborted();
+    const { engineInfo } = await import('./container/engine-info.js');
+    const { snapshotter } = this;
+    const [images, features] = await Promise.all([this.images.list({}, options), this.features()]);
+    const containers = this.#store.records<ContainerRecord>('containers').ids();
+    const states = containers.map(id => this.containers.live.state(id).name);
+    return engineInfo({ root: this.root, snapshotter, images: images.length, states, features });
+  }
+
+  /** How layers are stacked here. */
+  get snapshotter(): 'overlay' | 'plain' {
+    return this.#store.snapshots.driver;
   }
 
   /** What this host can do, found by trying, once; where not, why and what would make it so. */

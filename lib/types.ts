@@ -237,6 +237,44 @@ export interface Features {
   readonly zstd: Feature;
 }
 
+/** What there is in a store, and what it runs on. */
+export interface EngineInfo {
+  /** Of this package. */
+  readonly version: string;
+  /** How many there are, by state. */
+  readonly containers: {
+    readonly total: number;
+    readonly running: number;
+    readonly paused: number;
+    /** All others. */
+    readonly stopped: number;
+  };
+  /** How many there are. */
+  readonly images: number;
+  /** Where everything is kept. */
+  readonly root: string;
+  /** How layers are stacked. */
+  readonly snapshotter: 'overlay' | 'plain';
+  /** Version of the cgroups that limits are set in; a hybrid host keeps them in 1. `undefined` where there are none. */
+  readonly cgroupVersion: 1 | 2 | undefined;
+  /** What confines containers here. */
+  readonly security: readonly ('seccomp' | 'apparmor')[];
+  /** Of the kernel, as `uname -r` has it. */
+  readonly kernelVersion: string;
+  /** The system's name of itself: `Debian GNU/Linux 12 (bookworm)`. */
+  readonly operatingSystem: string;
+  /** As `uname -m` has it: `x86_64`. */
+  readonly architecture: string;
+  /** Of the machine. */
+  readonly hostname: string;
+  /** Processors. */
+  readonly cpus: number;
+  /** Of the machine. */
+  readonly memoryBytes: number;
+  /** What this host lacks, one sentence each with what would change it. */
+  readonly warnings: readonly string[];
+}
+
 /** Shaped like pino. Nothing is ever printed by the library itself. */
 export interface Logger {
   /** Details for whoever looks into a problem. */

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { errorCode } from '../errors.js';
@@ -112,6 +112,8 @@ function isGoingOn(removal: Record<string, unknown>): boolean {
 
 /** `undefined` when there is no such file, and for half of one: what is here is written whole, but for a power cut. */
 function readJson(path: string): Record<string, unknown> | undefined {
+  // Most of what is looked for is not there, and an exception costs ten times what this look does.
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
