@@ -331,6 +331,15 @@ export interface EngineEvents {
   'container:rename': [event: ContainerEventBase & { readonly oldName: string }];
   /** Its limits or its restart policy are others. */
   'container:update': [event: ContainerEventBase];
+  /** An image was made of it. */
+  'container:commit': [
+    event: ContainerEventBase & {
+      readonly imageId: Digest;
+      /** The name that the image got. */
+      readonly ref?: string;
+      readonly message?: string;
+    },
+  ];
   /** Nothing of it is left. */
   'container:remove': [event: ContainerEventBase];
   /** It came from a registry. */

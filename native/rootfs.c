@@ -213,6 +213,14 @@ static int op_mount(struct rootfs *root, const struct op *op) {
 
 /* --- the root itself --- */
 
+/* Whatever the kernel's defaults are, what is above must say all by itself, since layers are made of it: a directory that was
+ * moved is copied, and so is content whose owner was changed; and what is above may be looked at while it is mounted. A
+ * kernel that knows none of this does none of it. */
+static void overlay_plain(int fs) {
+  static const char *const off[] = {"redirect_dir", "metacopy", "index"};
+  for (size_t i = 0; i < countof(off); i++) (void)fs_option(fs, off[i], "off");
+}
+
 /* An overlay file system, not yet attached. From field `at` on: BASE UPPER WORK OPTIONS; the lowers, relative to BASE and
  * topmost first, begin at field `lower`. Without UPPER it is read-only. */
 static int overlay(const char *stage, const struct op *op, unsigned at, unsigned lower) {
@@ -224,6 +232,7 @@ static int overlay(const char *stage, const struct op *op, unsigned at, unsigned
   (void)fs_option(fs, "source", "overlay");
   snprintf(options, sizeof options, "%s", op_text(op, at + 3));
   if (fs_options(fs, options) < 0) return fail(stage, "fsconfig", options);
+  overlay_plain(fs);
   /* One string per layer (Linux 6.7): no page-sized limit on all of them together. */
   for (unsigned i = lower; i < op->count; i++)
     if (fs_option(fs, "lowerdir+", op_text(op, i)) < 0) {

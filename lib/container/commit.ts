@@ -5,9 +5,10 @@ import { commitImage } from '../image/commit.js';
 import { Image } from '../image/image.js';
 import type { LayerCompression } from '../oci/descriptor.js';
 import type { ImageRunConfig } from '../oci/image-spec.js';
+import { parseReference } from '../oci/reference.js';
 import type { AbortOptions } from '../types.js';
 import { layerOrigin } from './changes.js';
-import type { ContainerRecord, SettledHealthcheck } from './record.js';
+import { eventOf, type ContainerRecord, type SettledHealthcheck } from './record.js';
 import { cgroupsOf } from './spec.js';
 import type { FilesOf } from './view.js';
 
@@ -54,6 +55,13 @@ export async function commitContainer(of: FilesOf, options: CommitOptions): Prom
     ...(message === undefined ? {} : { message }),
     createdAt,
     onRead: resume,
+    onSkipped: (count: number) => {
+      const files = count === 1 ? '1 file is' : `${count} files are`;
+      context.emit('warning', {
+        time: new Date(),
+        message: `${call}: container ${record.name}: ${files} not in the layer: a name that begins with .wh. means something else there`,
+      });
+    },
   };
   try {
     const arrival = {
@@ -67,7 +75,14 @@ export async function commitContainer(of: FilesOf, options: CommitOptions): Prom
       // It is our own work: a file of zeros is no attack.
       maxLayerRatio: Number.MAX_SAFE_INTEGER,
     };
-    return Image.of(context.images, await commitImage(input, arrival));
+    const image = Image.of(context.images, await commitImage(input, arrival));
+    context.emit('container:commit', {
+      ...eventOf(record),
+      imageId: image.id,
+      ...(ref === undefined ? {} : { ref: parseReference(ref, { call }).familiar() }),
+      ...(message === undefined ? {} : { message }),
+    });
+    return image;
   } finally {
     resume();
   }

@@ -25,6 +25,8 @@ export interface CommitInput {
   readonly createdAt: Date;
   /** Called when the files have been read: what they belong to may go on. */
   readonly onRead: () => void;
+  /** Called with the number of files that a layer cannot hold, when there are any. */
+  readonly onSkipped: (count: number) => void;
 }
 
 /**
@@ -45,6 +47,7 @@ export async function commitImage(input: CommitInput, arrival: ArrivalOptions): 
   } finally {
     input.onRead();
   }
+  if (made.skippedNames > 0) input.onSkipped(made.skippedNames);
   const configBytes = Buffer.from(JSON.stringify(documentOf(input, config, made)));
   const layers = [...input.base.layers.map(({ blob }) => blob), ...(made.entries === 0 ? [] : [made.blob])];
   const manifest = {

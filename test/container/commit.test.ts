@@ -63,3 +63,17 @@ test('a malformed name or change is refused before anything is made', async () =
   await expect(container.commit({ changes: ['RUN x'] })).rejects.toMatchObject({ code: 'CTR_PARSE' });
   expect(await engine.images.list()).toHaveLength(before);
 });
+
+test('it is an event, and so is what a layer cannot hold', async () => {
+  await using engine = await testEngine();
+  await using container = await engine.containers.create({ image: await baseImage(engine), networks: ['none'] });
+  const heard: unknown[] = [];
+  engine.on('container:commit', ({ id, imageId, ref, message }) => heard.push([id, imageId, ref, message]));
+  engine.on('warning', ({ message }) => heard.push(message));
+  await container.fs.writeFile('/.wh.file', 'x');
+  await container.fs.writeFile('/file', 'x');
+  const image = await container.commit({ ref: 'docker.io/library/made', message: 'why' });
+  expect(heard).toEqual([expect.stringContaining('1 file is not'), [container.id, image.id, 'made:latest', 'why']]);
+  const { stdout } = await engine.run(image, ['sh', '-c', 'echo /.wh*; cat /file'], { networks: ['none'] });
+  expect(stdout).toBe('/.wh*\nx');
+});

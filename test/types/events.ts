@@ -36,6 +36,8 @@ export function everyEventIsKnown(event: EngineEvent): string {
     case 'image:tag':
     case 'image:untag':
       return event.ref;
+    case 'container:commit':
+      return event.imageId;
     case 'container:rename':
       return event.oldName;
     case 'container:update':
