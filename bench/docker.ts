@@ -1,4 +1,5 @@
-import { request } from 'node:http';
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
 
 /** A peer that speaks Docker's API on a Unix socket: Docker Engine itself, or podman's service. No CLI start-up in any figure. */
 export class Docker {
@@ -57,6 +58,29 @@ export class Docker {
       AttachStderr: true,
     })) as { Id: string };
     await this.#call('POST', `/exec/${Id}/start`, {});
+  }
+
+  /** Unpacks an archive into a directory of a container. */
+  async copyIn(id: string, path: string, archive: Buffer): Promise<void> {
+    await this.#call('PUT', `/containers/${id}/archive?path=${encodeURIComponent(path)}`, archive);
+  }
+
+  /** Reads a directory of a container as an archive, and throws it away. */
+  async copyOut(id: string, path: string): Promise<void> {
+    const sent = request({
+      socketPath: this.#socketPath,
+      path: `/v1.40/containers/${id}/archive?path=${encodeURIComponent(path)}`,
+    }).end();
+    const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+    if (answer.statusCode !== 200) throw new Error(`${this.name}: archive: ${answer.statusCode}`);
+    answer.resume();
+    await once(answer, 'end');
+  }
+
+  /** @returns The image's id. */
+  async commit(id: string): Promise<string> {
+    const { Id } = (await this.#call('POST', `/commit?container=${id}`, {})) as { Id: string };
+    return Id;
   }
 
   async pull(ref: string): Promise<void> {

@@ -15,6 +15,7 @@ import { fileURLToPath } from 'node:url';
 
 import { Engine } from '../lib/index.js';
 import { Docker } from './docker.js';
+import { fileRows } from './files.js';
 import { pushLarge, tinyArchive } from './images.js';
 import { median, middle, perSecond, timed } from './measure.js';
 
@@ -82,6 +83,7 @@ async function main(): Promise<void> {
       theirs: [],
     });
     await add({ job: 'import and open', unit: 'ms', ours: openTime(directory), theirs: [] });
+    for (const row of await fileRows(engine, image.id, tag, peers, rounds(5))) await add(row);
     const registry = process.env['TSC_BENCH_REGISTRY'];
     if (registry !== undefined) await add(pullRow(engine, registry, peers));
 

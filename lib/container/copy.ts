@@ -88,11 +88,13 @@ export async function copyOut(
   checkPath(call, source);
   const given = containerPath(source);
   const from = await sourceIn(of, given, options.followLink === true, { call, signal });
-  const name = splitPath(given).base || '.';
   const view = { call, signal, access: 'read', mounts: true } as const;
   if (typeof target !== 'string') {
-    return inView(of, view, plan => drainArchive(plan.op('archive', from.path, name), target, { call, signal }));
+    // As Docker: in a stream, what a link led to has its own name.
+    const own = splitPath(from.path).base || '.';
+    return inView(of, view, plan => drainArchive(plan.op('archive', from.path, own), target, { call, signal }));
   }
+  const name = splitPath(given).base || '.';
   const move = planCopy({ ...from, name }, hostDestination(target, call));
   if ('refused' in move) throw refusal(call, target, move.refused);
   const owners = options.owner === 'source' ? 'keep' : 'ignore';
@@ -141,14 +143,9 @@ async function follow(
 async function destinationIn(of: FilesOf, path: string, options: Calling): Promise<CopyEnd> {
   const found = await follow(of, path, options);
   const type = found.stat?.type;
-  if (type !== undefined && type !== 'directory' && type !== 'file') {
-    throw new ConflictError({
-      call: options.call,
-      kind: 'file',
-      ref: path,
-      reason: `is a ${type}: the destination must be a directory or a regular file`,
-      usedBy: [],
-    });
+  if (type === 'block' || type === 'character') {
+    const reason = `is a ${type} device, which is not replaced`;
+    throw new ConflictError({ call: options.call, kind: 'file', ref: path, reason, usedBy: [] });
   }
   return { path: found.path, exists: type !== undefined, isDirectory: type === 'directory' };
 }
@@ -156,6 +153,11 @@ async function destinationIn(of: FilesOf, path: string, options: Calling): Promi
 async function sourceIn(of: FilesOf, path: string, followLink: boolean, options: Calling): Promise<CopyEnd> {
   const found = followLink ? await follow(of, path, options) : { path, stat: await tryStat(of, path, options) };
   const type = found.stat?.type;
+  const bare = path.replace(/\/\.?$/, '');
+  if (type === undefined && bare !== path && bare !== '' && (await tryStat(of, bare, options)) !== undefined) {
+    const reason = 'is not a directory';
+    throw new ConflictError({ call: options.call, kind: 'file', ref: path, reason, usedBy: [] });
+  }
   if (type === undefined)
     throw new NotFoundError({ call: options.call, kind: 'file', ref: `${of.record.name}:${path}` });
   return { path: found.path, exists: true, isDirectory: type === 'directory' };
@@ -198,8 +200,8 @@ function hostDestination(target: string, call: string): CopyEnd {
     const remedy = 'Make the directory first';
     throw new NotFoundError({ call, kind: 'file', ref: above, remedy });
   }
-  if (stat !== undefined && !stat.isDirectory() && !stat.isFile()) {
-    const reason = 'is neither a directory nor a regular file';
+  if (stat?.isBlockDevice() === true || stat?.isCharacterDevice() === true) {
+    const reason = 'is a device, which is not replaced';
     throw new ConflictError({ call, kind: 'file', ref: path, reason, usedBy: [] });
   }
   return { path, exists: stat !== undefined, isDirectory: stat?.isDirectory() === true };

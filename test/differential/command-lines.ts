@@ -1,8 +1,8 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { Readable } from 'node:stream';
-import { text } from 'node:stream/consumers';
+import { Readable, type Writable } from 'node:stream';
+import { buffer, text } from 'node:stream/consumers';
 
 import type { TarInput } from '../../lib/archive/writer.js';
 import { elfClosure } from '../../lib/host/closure.js';
@@ -14,7 +14,8 @@ import { pack } from '../support/tar.js';
 import { dockerArchive } from './images.js';
 import { probe } from './probe.js';
 
-const PROGRAMS = 'sh cat ls grep id env head tr tty dd mknod stat readlink sort sleep mount umount hostname chmod df';
+const PROGRAMS =
+  'sh cat ls grep id env head tr tty dd mknod stat readlink sort sleep mount umount hostname chmod df mkdir rm';
 
 /** The command lines of both, with the same words: `docker run …` and `tscontainer run …`. */
 export class CommandLines implements AsyncDisposable {
@@ -75,17 +76,56 @@ export class CommandLines implements AsyncDisposable {
     return { ours, theirs };
   }
 
+  /** A command by each, which may have words of its own, with input and output as they are. */
+  async speak(
+    argvOf: (side: Side) => readonly string[],
+    input: Uint8Array = Buffer.alloc(0),
+  ): Promise<Record<Side, Spoken>> {
+    const [ours, theirs] = await Promise.all([
+      hear(this.#cli.start(...argvOf('ours')), input),
+      hear(startDocker(argvOf('theirs')), input),
+    ]);
+    return { ours, theirs };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#docker.removeImage(this.tag);
     await this.#engine[Symbol.asyncDispose]();
   }
 }
 
-async function askDocker(argv: readonly string[]): Promise<Said> {
-  const child = spawn(programPath('docker') ?? 'docker', argv, {
+/** Whose command line. */
+export type Side = 'ours' | 'theirs';
+
+/** What a program that has ended said, as bytes. */
+export interface Spoken {
+  readonly exitCode: number | null;
+  readonly stdout: Buffer;
+  readonly stderr: string;
+}
+
+async function hear(child: ChildProcessByStdio<Writable, Readable, Readable>, input: Uint8Array): Promise<Spoken> {
+  // It may end without having read all.
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
+  const [stdout, stderr, [exitCode]] = await Promise.all([
+    buffer(child.stdout),
+    text(child.stderr),
+    once(child, 'exit') as Promise<[number | null]>,
+  ]);
+  return { exitCode, stdout, stderr };
+}
+
+function startDocker(argv: readonly string[]): ChildProcessByStdio<Writable, Readable, Readable> {
+  return spawn(programPath('docker') ?? 'docker', argv, {
     env: { ...process.env, DOCKER_HOST: process.env['TSC_TEST_DOCKER_HOST'] },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: 'pipe',
   });
+}
+
+async function askDocker(argv: readonly string[]): Promise<Said> {
+  const child = startDocker(argv);
+  child.stdin.end();
   const [stdout, stderr, [exitCode]] = await Promise.all([
     text(child.stdout),
     text(child.stderr),

@@ -1,3 +1,4 @@
+import type { Container } from '../../container/container.js';
 import type { CopyReport } from '../../container/copy.js';
 import { containerPath } from '../../container/copy-paths.js';
 import type { Invocation } from '../command.js';
@@ -44,9 +45,15 @@ function endOf(text: string): End {
 
 async function copyIn({ engine, signal }: Session, flags: Flags, from: End, to: End): Promise<CopyReport> {
   const container = await engine.containers.get(to.container, { signal });
-  const owner = flags.archive ? 'user' : 'source';
+  const owner = flags.archive && (await hasUser(container, signal)) ? 'user' : 'source';
   const source = from.path === '-' ? process.stdin : from.path;
   return container.copyIn(source, pathIn(to), { signal, owner, followLink: flags['follow-link'] });
+}
+
+/** As Docker: only a user that it was given takes over; else the numbers of the source stand. */
+async function hasUser(container: Container, signal: AbortSignal): Promise<boolean> {
+  const { Config } = await container.inspectDocker({ signal });
+  return (Config as { readonly User: string }).User !== '';
 }
 
 async function copyOut({ engine, signal }: Session, flags: Flags, from: End, to: End): Promise<CopyReport> {
@@ -65,7 +72,7 @@ function pathIn({ path }: End): string {
 }
 
 function say({ quiet }: Flags, { bytes }: CopyReport, { container, path }: End): void {
-  if (quiet || path === '-' || !process.stderr.isTTY) return;
+  if (quiet || path === '-' || !process.stdout.isTTY) return;
   const where = container === '' ? path : `${container}:${path}`;
   process.stderr.write(`Successfully copied ${humanSize(bytes)} to ${where}\n`);
 }

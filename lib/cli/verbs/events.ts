@@ -107,7 +107,9 @@ function attributes(event: Exclude<EngineEvent, { type: 'warning' }>, kind: stri
     ...('image' in event ? { image: event.image } : {}),
     ...('name' in event ? { name: event.name } : {}),
     // Docker tells which image lost a name, and not the name.
-    ...('ref' in event && event.type !== 'container:commit' ? { name: event.type === 'image:untag' ? event.id : event.ref } : {}),
+    ...('ref' in event && event.type !== 'container:commit'
+      ? { name: event.type === 'image:untag' ? event.id : event.ref }
+      : {}),
     ...(event.type === 'image:remove' ? { name: event.id } : {}),
     ...('oldName' in event ? { oldName: `/${event.oldName}` } : {}),
     ...(event.type === 'container:kill' ? { signal: String(signalNumber(event.signal)) } : {}),
