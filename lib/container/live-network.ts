@@ -4,6 +4,7 @@ import { toSyscallError } from '../host/job.js';
 import { ConflictError, InvalidStateError, NotFoundError } from '../errors.js';
 import { chooseWayOut, type Endpoint, insideOp, type NetworkOp, wayOutOps } from '../network/attach.js';
 import type { JoinRequest } from '../network/members.js';
+import { removeLink } from '../network/names.js';
 import { checkPorts, type PortMapping, proxyOp } from '../network/ports.js';
 import { explainPublish, publishedPort } from '../network/publish.js';
 import type { AbortOptions } from '../types.js';
@@ -118,9 +119,9 @@ export class LiveNetwork {
     const state = this.#state(record, call);
     const taken = state.endpoints.map(endpoint => endpoint.interface);
     const attachment = await networks.attach(memberOf(record), [request], { call, signal }, taken);
+    const [came] = attachment.endpoints;
+    if (came === undefined) return;
     try {
-      const [came] = attachment.endpoints;
-      if (came === undefined) return;
       const all = settleWayOut([...state.endpoints, { ...came, wayOut: false }]);
       const leave = [...(state.leave ?? []), ...attachment.leave];
       await this.#ask(
@@ -140,6 +141,7 @@ export class LiveNetwork {
       if (!state.endpoints.some(hasResolver) && all.some(hasResolver)) changeResolv(directory, record.config, true);
       networks.tell('network:connect', came, record.id);
     } catch (error) {
+      await this.#undoConnect(record, came, state, call);
       attachment.release();
       throw error;
     }
@@ -167,8 +169,53 @@ export class LiveNetwork {
     );
     networks.leave(record.id, went);
     this.#change(record, before => ({ ...before, endpoints: all, leave }));
-    changeHosts(this.#live.directory(record), record.config, { went });
+    const directory = this.#live.directory(record);
+    changeHosts(directory, record.config, { went });
+    if (state.endpoints.some(hasResolver) && !all.some(hasResolver)) changeResolv(directory, record.config, false);
     networks.tell('network:disconnect', went, record.id);
+  }
+
+  /** After a connection that failed half-way: as it was before, as far as anything of it was done. */
+  async #undoConnect(record: ContainerRecord, came: Endpoint, state: NetworkState, call: string): Promise<void> {
+    const wayOut = state.endpoints.find(endpoint => endpoint.wayOut);
+    const steps: (readonly NetworkOp[])[] = [
+      [['net-host-delete', came.hostInterface]],
+      [['net-leave-clear'], ['net-leave', ...(state.leave ?? [])]],
+      this.#resolver(record, state.endpoints, [], state),
+      wayOut === undefined ? [] : wayOutOps(wayOut),
+    ];
+    for (const ops of steps) {
+      try {
+        if (ops.length > 0) await this.#ask(record, ops, call);
+      } catch {
+        // It was not done, so there is nothing to undo; and what failed first is what is told.
+      }
+    }
+  }
+
+  /** A running container is found by its new name from now on, and by the former no more. */
+  async rename(record: ContainerRecord, name: string, { call }: Call): Promise<void> {
+    const { networks } = this.#context;
+    if (this.#live.state(record.id).name !== 'running') return;
+    const state = this.#state(record, call);
+    const kept = (endpoint: Endpoint): boolean =>
+      endpoint.aliases.includes(record.name) || record.config.hostname === record.name;
+    const endpoints = state.endpoints.map(endpoint =>
+      hasResolver(endpoint)
+        ? {
+            ...endpoint,
+            dnsNames: [...new Set([name, ...endpoint.dnsNames.filter(each => each !== record.name || kept(endpoint))])],
+          }
+        : endpoint,
+    );
+    const linksOf = (all: readonly Endpoint[]): string[] => all.flatMap(each => networks.linksOf(record.id, each));
+    const [before, after] = [linksOf(state.endpoints), linksOf(endpoints)];
+    if (before.join() === after.join()) return;
+    const leave = [...new Set([...(state.leave ?? []).filter(path => !before.includes(path)), ...after])];
+    for (const endpoint of endpoints) networks.enter(record.id, endpoint);
+    await this.#ask(record, [['net-leave-clear'], ['net-leave', ...leave]], call);
+    this.#change(record, current => ({ ...current, endpoints, leave }));
+    for (const path of before) if (!after.includes(path)) removeLink(path);
   }
 
   /** The resolver's networks, all anew: the way out may be another one, and with it the order. */
@@ -192,7 +239,7 @@ export class LiveNetwork {
     const { ok, facts } = await monitored.holding(monitored.connection.request(ops));
     if (ok) return facts;
     const error = toSyscallError(call, facts.find(({ fact }) => fact === 'error') ?? { fact: 'error' });
-    throw error.stage === 'publish' ? explainPublish(call, error) : error;
+    throw error.stage === 'publish' ? explainPublish(call, error, pid => this.#live.containerOf(pid)) : error;
   }
 
   #state(record: ContainerRecord, call: string): NetworkState {

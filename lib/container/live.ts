@@ -70,6 +70,14 @@ export class Live {
     return isUp(this.state(id));
   }
 
+  /** The name of the container that a process is the monitor of. Slow; for messages. */
+  containerOf(monitor: number): string | undefined {
+    return this.#context.records.list().find(({ id }) => {
+      const state = this.state(id);
+      return 'started' in state && state.started.monitor === monitor;
+    })?.name;
+  }
+
   /** What the user last asked for, where that is remembered. */
   intent(id: string): Intent | undefined {
     return readIntent(this.paths(id));

@@ -7,6 +7,7 @@ import type { ContainerContext } from './context.js';
 import type { Listing } from './listing.js';
 import { describe, restartOp } from './keep.js';
 import type { Live } from './live.js';
+import { LiveNetwork } from './live-network.js';
 import { permit } from './operations.js';
 import type { ContainerRecord } from './record.js';
 import { cgroupsOf } from './spec.js';
@@ -93,7 +94,10 @@ export class Observer {
 
   async rename(id: string, name: string, options: AbortOptions): Promise<void> {
     const { renameContainer } = await import('./rename.js');
+    const before = this.#context.records.get(id);
     await renameContainer(this.#context, id, name, { call: 'container.rename', ...options });
+    if (before !== undefined)
+      await new LiveNetwork(this.#context, this.#live).rename(before, name, { call: 'container.rename', ...options });
     const record = this.#context.records.get(id);
     const running = record === undefined ? undefined : await this.#live.join(record);
     // Its monitor, too, tells of it in events.

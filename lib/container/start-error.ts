@@ -9,6 +9,8 @@ export interface StartContext {
   /** The container's name. */
   readonly ref: string;
   readonly command: readonly string[];
+  /** The name of the container that a process is the monitor of. */
+  readonly containerOf?: (monitor: number) => string | undefined;
 }
 
 /** Whether it did not start since another monitor has the container: it runs, or has just ended. */
@@ -34,7 +36,7 @@ export function explainStart(error: unknown, context: StartContext): unknown {
     case 'limit':
       return limitError(fact, context);
     case 'publish':
-      return explainPublish(context.call, toSyscallError(context.call, fact));
+      return explainPublish(context.call, toSyscallError(context.call, fact), context.containerOf);
     case 'bind':
     case 'mount':
       return bindError(fact, context);

@@ -46,7 +46,10 @@ export class Starter {
     const { call, signal } = options;
     const { helper } = this.#context;
     this.sinks.check(record, call);
-    const context = { call, ref: record.name, command: [...record.config.entrypoint, ...record.config.command] };
+    const context = {
+      ...{ call, ref: record.name, command: [...record.config.entrypoint, ...record.config.command] },
+      containerOf: (monitor: number) => this.#live.containerOf(monitor),
+    };
     const { runDir } = this.#live.paths(record.id);
     const directory = this.#live.directory(record);
     const exitFile = join(directory, 'exit.json');

@@ -193,6 +193,13 @@ export class Networks {
     this.#setup.emit(type, { time: new Date(), id, name, labels, container });
   }
 
+  /** Makes a member known by the names of its place, also where some of them are new. @internal */
+  enter(container: string, { network, dnsNames, ip, ip6 }: Endpoint): void {
+    const record = this.#records.get(network);
+    if (record === undefined || dnsNames.length === 0) return;
+    this.#bridges.presence(record).names.enter(container, dnsNames, [ip, ...(ip6 === undefined ? [] : [ip6])]);
+  }
+
   /** Gives back the place of a container that goes on without it. @internal */
   leave(container: string, endpoint: Endpoint): void {
     for (const path of this.linksOf(container, endpoint)) removeLink(path);

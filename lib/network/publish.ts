@@ -19,13 +19,18 @@ export function publishedPort(fact: Fact): Required<PortMapping> {
  * it is taken. Other errors pass as they are.
  *
  * @param error - What the monitor's `error` fact of stage `publish` became; its path is `address:port`.
+ * @param containerOf - The name of the container that a process is the monitor of.
  */
-export function explainPublish(call: string, error: SyscallError): ConflictError | SyscallError {
+export function explainPublish(
+  call: string,
+  error: SyscallError,
+  containerOf: (monitor: number) => string | undefined = () => undefined,
+): ConflictError | SyscallError {
   const ref = error.path ?? '';
   const port = Number(/:(\d+)$/.exec(ref)?.[1]);
   if (error.stage !== 'publish') return error;
   if (error.errno === 'EADDRINUSE') {
-    const holder = portHolder(port);
+    const holder = portHolder(port, containerOf);
     return new ConflictError({
       call,
       kind: 'port',
@@ -48,13 +53,22 @@ const remedies: Readonly<Record<string, string>> = {
   EPROTONOSUPPORT: 'Only TCP ports can be published',
 };
 
-/** The process that listens on a TCP port, as far as this user may know: `process 812 (nginx)`. Slow; for messages. */
-export function portHolder(port: number): string | undefined {
-  const sockets = new Set(['tcp', 'tcp6'].flatMap(table => listeners(table, port)));
+/**
+ * Who has a port, as far as this user may know: `process 812 (nginx)`, or `container web`. Slow; for messages.
+ *
+ * @param containerOf - The name of the container that a process is the monitor of.
+ */
+export function portHolder(
+  port: number,
+  containerOf: (monitor: number) => string | undefined = () => undefined,
+): string | undefined {
+  const sockets = new Set(['tcp', 'tcp6', 'udp', 'udp6'].flatMap(table => listeners(table, port)));
   if (sockets.size === 0) return undefined;
   for (const pid of readdirSync('/proc').filter(name => /^\d+$/.test(name))) {
     try {
       const found = readdirSync(`/proc/${pid}/fd`).some(fd => sockets.has(readlinkSync(`/proc/${pid}/fd/${fd}`)));
+      const container = found ? containerOf(Number(pid)) : undefined;
+      if (container !== undefined) return `container ${container}`;
       if (found) return `process ${pid} (${readFileSync(`/proc/${pid}/comm`, 'utf8').trim()})`;
     } catch {
       // It has ended, or is not ours to look into: then it stays unnamed.
@@ -63,8 +77,9 @@ export function portHolder(port: number): string | undefined {
   return undefined;
 }
 
-/** Sockets in state LISTEN on the port, as links in /proc name them. See proc_net_tcp in the kernel's documentation. */
+/** Sockets in state LISTEN on the port, or for UDP without a peer, as links in /proc name them. See proc_net_tcp in the kernel's documentation. */
 function listeners(table: string, port: number): string[] {
+  const wanted = table.startsWith('udp') ? '07' : '0A';
   const hex = port.toString(16).toUpperCase().padStart(4, '0');
   let text: string;
   try {
@@ -74,6 +89,6 @@ function listeners(table: string, port: number): string[] {
   }
   return text.split('\n').flatMap(line => {
     const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
-    return local.endsWith(`:${hex}`) && state === '0A' ? [`socket:[${inode}]`] : [];
+    return local.endsWith(`:${hex}`) && state === wanted ? [`socket:[${inode}]`] : [];
   });
 }

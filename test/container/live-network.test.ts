@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -175,4 +176,59 @@ test('members of a network without icc do not reach each other, but the host rea
     await outside(client, `fetch('http://${ip}/', {signal: AbortSignal.timeout(700)}).then(r => r.text())`),
   ).not.toContain('GET');
   expect(await get('127.0.0.1', web.port(80))).toContain('GET /');
+});
+
+test('a new name is found at once, and the former no more', async () => {
+  await using network = await engine.networks.create({ name: 'renaming', subnet: '10.213.8.0/24' });
+  await using web = await server({ name: 'before', networks: [network.name] });
+  await using client = await server({ name: 'asking', networks: [network.name] });
+  const { ip = '' } = (await web.inspect()).networks[network.name] ?? {};
+  expect(await outside(client, `dns.resolve4('before').then(String)`)).toBe(ip);
+  await web.rename('after');
+  expect(await outside(client, `dns.resolve4('after').then(String)`)).toBe(ip);
+  expect(await outside(client, `dns.resolve4('before').then(String)`)).not.toBe(ip);
+  await web.stop();
+  expect(await outside(client, `dns.resolve4('after').then(String)`)).not.toBe(ip);
+});
+
+test('who leaves its last network with names asks the host’s servers again', async () => {
+  await using network = await engine.networks.create({ name: 'last', subnet: '10.213.9.0/24' });
+  await using container = await server({ name: 'alone' });
+  const resolv = async (): Promise<string> => (await container.exec(['cat', '/etc/resolv.conf'])).stdout;
+  await network.connect(container);
+  expect(await resolv()).toContain('nameserver 127.0.0.11');
+  await network.disconnect(container);
+  expect(await resolv()).not.toContain('127.0.0.11');
+});
+
+test('a connection that fails half-way leaves nothing', async () => {
+  await using network = await engine.networks.create({ name: 'failing', subnet: '10.213.10.0/24' });
+  await using container = await server({ name: 'occupied' });
+  const { pid = 0 } = await container.inspect();
+  const ip = (...args: string[]): string =>
+    execFileSync('nsenter', ['-t', String(pid), '-n', 'ip', ...args], { encoding: 'utf8' });
+  // There is a device of the name that it would get.
+  ip('link', 'add', 'eth1', 'type', 'bridge');
+  await expect(network.connect(container)).rejects.toMatchObject({ code: 'CTR_SYSCALL' });
+  expect(Object.keys((await container.inspect()).networks)).toEqual(['bridge']);
+  expect((await network.inspect()).containers).toEqual({});
+  ip('link', 'delete', 'eth1');
+  await network.connect(container);
+  expect((await network.inspect()).containers).toEqual({ [container.id]: '10.213.10.3' });
+  expect(ip('route')).toContain('default via');
+});
+
+test('a port that another container has is said to be its', async () => {
+  await using web = await server({ name: 'holder', ports: ['80', '53/udp'] });
+  for (const [port, protocol] of [
+    [80, 'tcp'],
+    [53, 'udp'],
+  ] as const) {
+    const ports = [{ container: 80, host: web.port(port, protocol), protocol }];
+    await expect(engine.launch(image, { entrypoint: ['cat'], ports })).rejects.toMatchObject({
+      code: 'CTR_CONFLICT',
+      usedBy: ['container holder'],
+      message: expect.stringContaining('is in use by container holder') as unknown,
+    });
+  }
 });

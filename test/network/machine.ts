@@ -31,7 +31,13 @@ export class Machine implements AsyncDisposable {
   private constructor() {
     this.#holder = spawn(
       'unshare',
-      ['-n', '-m', 'sh', '-c', 'mount -t sysfs sysfs /sys && ip link set lo up && echo up && exec sleep 3600'],
+      [
+        ...['-n', '-m', 'sh', '-c'],
+        // Control groups stay those of the machine that this is.
+        `mkdir ${this.path}/cgroup && mount --rbind /sys/fs/cgroup ${this.path}/cgroup && mount -t sysfs sysfs /sys && ` +
+          `mount --rbind ${this.path}/cgroup /sys/fs/cgroup && umount -l ${this.path}/cgroup && ` +
+          'ip link set lo up && echo up && exec sleep 3600',
+      ],
       {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
