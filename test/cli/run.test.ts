@@ -400,7 +400,7 @@ describe('the command line', () => {
   });
 
   test('the machine is described', async () => {
-    expect(await cli.get('info')).toMatch(/^Containers: 0\n Running: 0\n Stopped: 0\nImages: 1\n/);
+    expect(await cli.get('info')).toMatch(/^Containers: 0\n Running: 0\n Paused: 0\n Stopped: 0\nImages: 1\n/);
     expect(await cli.get('version', '-f', '{{.Version}}')).toMatch(/^\d+\.\d+\.\d+/);
     expect(await cli.get('--version')).toMatch(/^tscontainer version \d+\.\d+\.\d+$/);
     expect(await cli.get('doctor')).toMatch(/namespaces/i);

@@ -8,10 +8,8 @@ import { craftedImage } from '../support/crafted.js';
 import { testEngine, type TestEngine } from '../support/engine.js';
 import { baseImage, nodeImage } from '../support/host.js';
 import { needs } from '../support/needs.js';
-import { realRegistry } from '../support/peers.js';
 
 const { describe, test } = needs('root', 'nft');
-const withRegistry = needs('root', 'nft', 'registry');
 
 /** Serves the sites below /sites, one on each port that it is told. */
 const SITES = `
@@ -198,27 +196,6 @@ describe('what people build of containers and volumes', () => {
     const lines: string[] = [];
     for await (const line of restored.logs()) lines.push(line.text);
     expect(lines).toEqual(['secret', '5 6 600']);
-  });
-
-  withRegistry.test('nginx serves two sites on two ports', async () => {
-    const source = join(place, 'nginx');
-    for (const name of ['one', 'two']) mkdirSync(join(source, name), { recursive: true });
-    writeFileSync(join(source, 'one/index.html'), 'the first site');
-    writeFileSync(join(source, 'two/index.html'), 'the second site');
-    const sites = ['listen 80; root /srv/one;', 'listen 81; root /srv/two;'].map(words => `server { ${words} }`);
-    writeFileSync(join(source, 'nginx.conf'), `events {} http { ${sites.join(' ')} }`);
-    await using server = await engine.launch(`${realRegistry()}/nginx:latest`, {
-      ports: [80, 81],
-      mounts: [
-        { type: 'bind', source: join(source, 'nginx.conf'), target: '/etc/nginx/nginx.conf', readOnly: true },
-        { type: 'bind', source, target: '/srv', readOnly: true },
-      ],
-    });
-    await server.waitFor([ready.http('/', { port: 80 }), ready.http('/', { port: 81 })], {
-      signal: AbortSignal.timeout(60_000),
-    });
-    expect(await page(server.port(80))).toBe('the first site');
-    expect(await page(server.port(81))).toBe('the second site');
   });
 });
 
