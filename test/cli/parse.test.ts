@@ -147,8 +147,8 @@ describe('the flags of run', () => {
       memory: 512 * 1024 * 1024,
       cpus: 1.5,
       'pids-limit': 50,
-      volume: [{ type: 'bind', source: '/a', target: '/b', readOnly: true }],
-      tmpfs: [{ type: 'tmpfs', target: '/t', sizeBytes: 1024 * 1024 }],
+      volume: ['/a:/b:ro'],
+      tmpfs: ['/t:size=1m'],
       sysctl: [['net.ipv4.ip_forward', '1']],
     });
     expect(args).toEqual(['img', 'sh', '-c', 'x']);
@@ -164,7 +164,7 @@ describe('the flags of run', () => {
     [['--add-host', 'x'], 'invalid argument "x" for "--add-host" flag: bad format for add-host: "x"'],
     [
       ['--mount', 'type=foo'],
-      `invalid argument "type=foo" for "--mount" flag: invalid mount type 'foo': it is bind, volume or tmpfs`,
+      `invalid argument "type=foo" for "--mount" flag: invalid mount type 'foo': it is bind, volume, tmpfs or image`,
     ],
     [['--mount', 'type=volume'], 'invalid argument "type=volume" for "--mount" flag: target is required'],
   ])('%j', (argv, message) => {

@@ -211,12 +211,18 @@ const different: readonly RegExp[] = [
   /^\.NetworkSettings\.Networks\.(host|none)\.(NetworkID|EndpointID)$/,
 ];
 
+/** Docker's command line keeps these in maps, and tells them as they come. */
+function inAnyOrder(items: readonly Json[], path: string): Json[] {
+  if (path === '.Mounts') return [...items].sort(byDestination);
+  return path === '.HostConfig.Binds' ? [...items].sort() : [...items];
+}
+
 function comparable(value: Json, path = ''): Json {
   if (different.some(pattern => pattern.test(path))) return 'differs';
   if (identities.some(pattern => pattern.test(path)))
     return ['', 0, null, '0001-01-01T00:00:00Z'].includes(value as string) ? 'none' : 'some';
   if (Array.isArray(value)) {
-    const items = path === '.Mounts' ? [...(value as Json[])].sort(byDestination) : (value as Json[]);
+    const items = inAnyOrder(value as Json[], path);
     return items.map((item, index) => comparable(item, `${path}.${index}`));
   }
   if (typeof value !== 'object' || value === null) return value;

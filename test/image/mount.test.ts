@@ -49,13 +49,13 @@ afterAll(() => engine[Symbol.asyncDispose]());
 
 describe('a mounted image', () => {
   test('shows its files as one tree, read-only, and no mount among the host’s', async () => {
-    const before = readFileSync('/proc/self/mountinfo', 'utf8');
     const mounted = await two.mount();
     expect(readdirSync(mounted.path).toSorted()).toEqual(['bin', 'etc']);
     expect(readdirSync(join(mounted.path, 'etc')).toSorted()).toEqual(['link', 'y']);
     expect(readFileSync(join(mounted.path, 'etc/y'), 'utf8')).toBe('top');
     expect(() => writeFileSync(join(mounted.path, 'etc/new'), '')).toThrow(expect.objectContaining({ code: 'EROFS' }));
-    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before);
+    // Others mount things meanwhile; nothing of this store is among them.
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(engine.root);
     await mounted.unmount();
     expect(existsSync(mounted.path)).toBe(false);
     await mounted.unmount();
