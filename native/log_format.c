@@ -121,7 +121,7 @@ static char *go_escape(char *out, const char *text, size_t length) {
 }
 
 static char *put(char *out, const char *text, size_t length) {
-  memcpy(out, text, length);
+  if (length > 0) memcpy(out, text, length); /* Nothing may be NULL. */
   return out + length;
 }
 #define PUT(out, text) put(out, text, sizeof text - 1)

@@ -5,8 +5,10 @@ import { testEngine } from '../support/engine.js';
 import { baseImage } from '../support/host.js';
 import { needs } from '../support/needs.js';
 import { until } from '../support/until.js';
+import { baseLayer, dockerArchive } from './images.js';
 
-const { test } = needs('root', 'docker');
+const { test } = needs('root', 'docker', 'cc');
+const tag = 'tsc-test/restarts:1';
 const command = ['sh', '-c', 'exit 7'];
 
 /** How long the pauses are, test/container/restart.test.ts measures: 100, 200 and 400 ms. */
@@ -19,9 +21,10 @@ test('on-failure:3 is started exactly three times again in both', async () => {
     const { state, restartCount } = await container.inspect();
     return state === 'exited' && restartCount === 3;
   });
+  await docker.load(await dockerArchive([{ tag, layers: [await baseLayer()] }]));
   const id = await docker.create({
-    Image: 'busybox',
-    Cmd: command,
+    Image: tag,
+    Cmd: ['/bin/probe', 'exit', '7'],
     HostConfig: { NetworkMode: 'none', RestartPolicy: { Name: 'on-failure', MaximumRetryCount: 3 } },
   });
   try {
@@ -44,5 +47,6 @@ test('on-failure:3 is started exactly three times again in both', async () => {
     });
   } finally {
     await docker.remove(id);
+    await docker.removeImage(tag);
   }
 });

@@ -15,6 +15,7 @@ describe('mountinfo', () => {
       root: '/mnt1',
       target: '/mnt two\\x',
       options: ['rw', 'noatime'],
+      optional: ['master:1', 'shared:7'],
       type: 'ext3',
       source: '/dev/root',
       superOptions: ['rw', 'errors=continue'],
